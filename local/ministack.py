@@ -1,0 +1,642 @@
+"""The embedded AWS's foundation: the only module that touches MiniStack, whose names used here are private.
+
+Importing this module configures MiniStack through the environment, imports it and changes it in place: the
+process that imports it *is* an embedded AWS. The version is pinned, and `tests/local/test_ministack.py` names
+what an upgrade would have to keep. What is changed, and why:
+
+- MiniStack answers any caller who uses the key "test", an account number or no key as the account's root, and
+  does not check their signatures. Here a request is answered only if it is signed with a key of this run.
+- A request signed for a service that MiniStack does not have is refused; it would be taken for S3.
+- Its start-up hooks (Docker clean-up, init scripts, listeners on further ports) never run.
+"""
+
+import asyncio
+import concurrent.futures
+import contextvars
+import importlib
+import importlib.metadata
+import json
+import os
+import secrets
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+VERSION = "1.5.33"
+ACCOUNT = "000000000000"
+REGION = "us-east-1"
+
+_SETTINGS = {
+    "AUTH": "true",
+    "BIND_HOST": "127.0.0.1",
+    "LOG_LEVEL": "WARNING",
+    "MINISTACK_ACCOUNT_ID": ACCOUNT,
+    "MINISTACK_REGION": REGION,
+    "MINISTACK_TEST_NO_AUTOSTART": "1",
+    "PERSIST_STATE": "0",
+    "S3_PERSIST": "0",
+    "IOT_MTLS_ENABLED": "0",
+    "SFTP_ENABLED": "0",
+    "LAMBDA_EXECUTOR": "local",
+}
+
+
+def _import(name: str) -> Any:
+    return importlib.import_module(f"ministack.{name}")
+
+
+def _check_version() -> None:
+    installed = importlib.metadata.version("ministack")
+    if installed != VERSION:
+        raise ImportError(
+            f"local/ministack.py is written for ministack {VERSION}, but {installed} is installed"
+        )
+
+
+_check_version()
+os.environ.update(_SETTINGS)
+# Credentials of the person would otherwise reach MiniStack as those of its root user.
+for _name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+    os.environ.pop(_name, None)
+
+_app = _import("app")
+_iam = _import("core.iam_evaluator")
+_actions = _import("core.iam_actions")
+_responses = _import("core.responses")
+_router = _import("core.router")
+_iam_service = _import("services.iam")
+_lambda = _import("services.lambda_svc")
+_logs = _import("services.cloudwatch_logs")
+_s3 = _import("services.s3")
+_sts = _import("services.sts")
+_provisioners = _import("services.cloudformation.provisioners")
+_stacks = _import("services.cloudformation.stacks")
+
+Response = tuple[int, dict[str, str], bytes]
+Handle = Callable[["Request"], Awaitable[Response]]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One AWS API call as it came in, already authenticated. Header names are in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    query: dict[str, list[str]]
+    account: str
+    region: str
+    access_key: str
+
+
+@dataclass(frozen=True)
+class ResourceType:
+    """A CloudFormation resource type: plain functions, called from a worker thread, never on the event loop.
+
+    create(logical id, properties, stack name) -> (physical id, which Ref gives; attributes for GetAtt)
+    update(physical id, old, new properties, stack name, logical id) -> the same; another physical id is a
+    replacement, and the stack deletes the old resource when the update succeeds
+    delete(physical id, properties)
+    A raised error fails the resource with its text as the reason, and the stack rolls back.
+    """
+
+    create: Callable[[str, dict[str, Any], str], tuple[str, dict[str, str]]]
+    update: Callable[[str, dict[str, Any], dict[str, Any], str, str], tuple[str, dict[str, str]]]
+    delete: Callable[[str, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """AWS credentials; the token is empty for the run's root key."""
+
+    access_key: str
+    secret_key: str
+    token: str
+
+
+class RoleError(ValueError):
+    """A role that does not exist, or does not trust the service that asks for it."""
+
+
+class Prepared(Protocol):
+    """What `send` needs of a request: botocore's AWSPreparedRequest has it."""
+
+    method: str
+    url: str
+    headers: Mapping[str, Any]
+    body: Any
+
+
+# --- Who may call ---------------------------------------------------------------------------------------
+
+
+def _root_session() -> Credentials:
+    """The run's own key, known as the account's root; its signatures are checked like any other's."""
+    root = Credentials(f"AKIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30), "")
+    _sts.register_session(
+        root.access_key,
+        {
+            "Arn": f"arn:aws:iam::{ACCOUNT}:root",
+            "AccountId": ACCOUNT,
+            "UserId": ACCOUNT,
+            "PrincipalType": "Root",
+            "SecretAccessKey": root.secret_key,
+            "SessionToken": None,
+        },
+    )
+    return root
+
+
+def _no_root_key(_access_key: str) -> bool:
+    return False
+
+
+_iam.is_root_access_key = _no_root_key
+_sts.is_root_access_key = _no_root_key
+ROOT = _root_session()
+
+_verified: contextvars.ContextVar[str] = contextvars.ContextVar("verified", default="")
+_pin = _app.pin_signed_request
+
+
+def _pin_verified(*request: Any) -> None:
+    """MiniStack's note of whose request it is: already known where our gate has checked the signature."""
+    if key := _verified.get():
+        _iam._signed_request.set(None)
+        _iam._verified_key.set(key)
+        _iam._anonymous.set(False)
+    else:
+        _pin(*request)
+
+
+_app.pin_signed_request = _pin_verified
+
+_parse_policy = _iam.parse_policy_document
+_parsed: dict[str, list[Any]] = {}
+
+
+def _parse_policy_once(document: str | dict[str, Any]) -> list[Any]:
+    """Parsed statements by the policy's text: policies are read again for each call, and rarely change."""
+    text = document if isinstance(document, str) else json.dumps(document)
+    statements = _parsed.get(text)
+    if statements is None:
+        if len(_parsed) > 4096:
+            _parsed.clear()
+        statements = _parsed[text] = _parse_policy(document)
+    return statements
+
+
+_iam.parse_policy_document = _parse_policy_once
+
+
+def authorize(access_key: str, action: str, resource: str, *, region: str) -> str | None:
+    """None when IAM allows the action on the resource to the key's owner, or else AWS's message."""
+    service = action.partition(":")[0]
+    denied = _iam.enforce(access_key, action, service, region, resource)
+    if denied is None:
+        return None
+    if isinstance(denied, _iam.AuthError):
+        return str(denied.message)
+    explicit = denied.decision == "Deny"
+    return str(_actions.identity_denial_message(action, denied.principal_arn, resource, explicit))
+
+
+def _assumable(role: Mapping[str, Any], service: str) -> bool:
+    """Whether the role's trust policy lets the service assume it: a statement allows it, and none denies it.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+    """
+    document = role.get("AssumeRolePolicyDocument") or {}
+    trust = json.loads(unquote(document)) if isinstance(document, str) else document
+    statements = trust.get("Statement") or []
+    context = _iam.EvalContext(
+        principal_arn=service,
+        principal_type="Service",
+        principal_account=ACCOUNT,
+        action="sts:AssumeRole",
+        resource_arn=str(role.get("Arn")),
+        region=_responses.get_region(),
+        service_context={"aws:sourceaccount": ACCOUNT},
+    )
+    effects = set()
+    for statement in [statements] if isinstance(statements, dict) else statements:
+        actions = statement.get("Action") or []
+        named = [actions] if isinstance(actions, str) else actions
+        principal = statement.get("Principal")
+        if (
+            _iam._action_matches("sts:AssumeRole", named, ["*"] if not named else [])
+            and (principal == "*" or _iam._service_principal_matches(principal, service))
+            and _iam._conditions_met(statement.get("Condition") or {}, context)
+        ):
+            effects.add(statement.get("Effect"))
+    return effects == {"Allow"}
+
+
+def _role(role_arn: str) -> Mapping[str, Any] | None:
+    account = role_arn.split(":")[4] if role_arn.count(":") >= 5 else ACCOUNT
+    role: Mapping[str, Any] | None = _iam_service._roles.get_scoped(
+        account, None, role_arn.rsplit("/", 1)[-1]
+    )
+    return role if role is not None and role.get("Arn") == role_arn else None
+
+
+_SESSION_SECONDS = 12 * 3600
+_role_sessions: dict[tuple[str, str, str], tuple[float, Credentials]] = {}
+
+
+def role_session(role_arn: str, session_name: str, *, service: str) -> Credentials:
+    """Credentials of the role as `service` ("states.amazonaws.com") has them; one session a name, kept.
+
+    Raises RoleError when the role does not exist or its trust policy does not name the service.
+    """
+    role = _role(role_arn)
+    if role is None or not _assumable(role, service):
+        raise RoleError(
+            f"Neither the global service principal {service}, nor the regional one is authorized to assume "
+            f"the provided role {role_arn}."
+        )
+    key = (role_arn, session_name, service)
+    known = _role_sessions.get(key)
+    if known is not None and known[0] > time.time():
+        return known[1]
+    fresh = Credentials(
+        f"ASIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30), secrets.token_urlsafe(60)
+    )
+    account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
+    _sts.register_session(
+        fresh.access_key,
+        {
+            "Arn": f"arn:aws:sts::{account}:assumed-role/{name}/{session_name[:64]}",
+            "UserId": f"{role.get('RoleId', name)}:{session_name[:64]}",
+            "SecretAccessKey": fresh.secret_key,
+            "SessionToken": fresh.token,
+            "Expiration": time.time() + _SESSION_SECONDS,
+        },
+    )
+    if len(_role_sessions) > 4096:
+        _role_sessions.clear()
+    _role_sessions[key] = (time.time() + _SESSION_SECONDS / 2, fresh)
+    return fresh
+
+
+# --- What is added --------------------------------------------------------------------------------------
+
+_services: dict[str, Handle] = {}
+_resource_types: set[str] = set()
+_on_worker = _stacks._runs_on_worker_thread
+
+
+def _on_worker_thread(resource_type: str) -> bool:
+    return resource_type in _resource_types or bool(_on_worker(resource_type))
+
+
+_stacks._runs_on_worker_thread = _on_worker_thread
+
+
+def add_service(name: str, handle: Handle) -> None:
+    """Sends every request signed for service `name` to `handle`, instead of MiniStack's own if it has one."""
+    _services[name] = handle
+
+    async def refuse(*_request: Any) -> Response:
+        return 400, {"content-type": "application/json"}, _error_body(f"not a request signed for {name}")
+
+    # A request signed for another service could otherwise reach MiniStack's own by its target header.
+    _app.SERVICE_HANDLERS[name] = refuse
+
+
+def add_resource_type(name: str, resource: ResourceType) -> None:
+    """Makes stacks with a resource of type `name` possible, instead of MiniStack's own if it has one."""
+    _resource_types.add(name)
+    _provisioners._RESOURCE_HANDLERS[name] = {
+        "create": resource.create,
+        "update": resource.update,
+        "update_with_logical_id": True,
+        "delete": resource.delete,
+    }
+
+
+def physical_name(stack_name: str, logical_id: str, *, max_length: int, replacing: bool = False) -> str:
+    """A name for a resource that has none in its template, as CloudFormation makes one.
+
+    The same each time for one resource of a stack; `replacing=True`, for use in an update, makes a new one.
+    """
+    if replacing:
+        _provisioners._NAME_SEED.set(uuid.uuid4().hex[:8])
+    return str(_provisioners._physical_name(stack_name, logical_id, max_len=max_length))
+
+
+def here() -> tuple[str, str]:
+    """(account, region) of the request or the deployment under way."""
+    return str(_responses.get_account_id()), str(_responses.get_region())
+
+
+def read_object(bucket: str, key: str) -> bytes:
+    """The object's content, for the embedded AWS's own use: no role is asked. KeyError when there is none."""
+    content = _s3._get_object_data(bucket, key)
+    if content is None:
+        raise KeyError(f"s3://{bucket}/{key} does not exist")
+    return bytes(content)
+
+
+def run_on_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """From a worker thread: runs the coroutine on the server's event loop and waits for its result."""
+    return asyncio.run_coroutine_threadsafe(coroutine, _app._MAIN_LOOP).result()
+
+
+def attach() -> None:
+    """Makes the running event loop the server's: to be called once, before the first request."""
+    loop = asyncio.get_running_loop()
+    # Python's default is six threads on two cores, and stack operations hold one each.
+    loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(32, "aws"))
+    _app._MAIN_LOOP = loop
+
+
+# --- Functions and logs ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Function:
+    """A Lambda function's version as deployed: GetFunctionConfiguration's fields, and the zip."""
+
+    config: Mapping[str, Any]
+    code: bytes
+
+
+def find_function(name_or_arn: str) -> Function | None:
+    """The function, version or alias that a name or an ARN (with or without a qualifier) means."""
+    name, qualifier = _lambda._resolve_name_and_qualifier(name_or_arn)
+    record = _lambda._functions.get(name)
+    if record is None:
+        return None
+    if qualifier and qualifier != "$LATEST":
+        alias = record.get("aliases", {}).get(qualifier)
+        version = alias.get("FunctionVersion", "$LATEST") if alias else qualifier
+        if version != "$LATEST":
+            record = record["versions"].get(version)
+            if record is None:
+                return None
+    return Function(record["config"], record.get("code_zip") or b"")
+
+
+Execute = Callable[[Function, bytes, str], tuple[bytes, str | None]]
+_execute_elsewhere = _lambda._execute_function_warm
+_emit_logs = _lambda._emit_lambda_logs
+
+
+def replace_executor(execute: Execute) -> None:
+    """Runs Python functions with `execute(function, payload, request id) -> (payload, error or None)`.
+
+    It is called from a worker thread and writes the function's log itself.
+    """
+
+    def ours(config: Mapping[str, Any]) -> bool:
+        return str(config.get("Runtime", "")).startswith("python") and config.get("PackageType") != "Image"
+
+    def run(record: dict[str, Any], event: Any, request_id: str) -> dict[str, Any]:
+        config = record.get("config") or record
+        if not ours(config) or not record.get("code_zip"):
+            return dict(_execute_elsewhere(record, event, request_id))
+        function = Function(config, record["code_zip"])
+        payload, error = execute(function, json.dumps(event).encode(), request_id)
+        return {"body": payload, "error": error is not None, "function_error": error, "raw_payload": True}
+
+    def emit(record: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        if not ours(record.get("config") or record):
+            _emit_logs(record, *args, **kwargs)
+
+    _lambda._execute_function_warm = run
+    _lambda._emit_lambda_logs = emit
+
+
+def put_log_lines(group: str, stream: str, lines: list[tuple[int, str]]) -> None:
+    """Appends (milliseconds since the epoch, text) lines to a log group, if the group exists."""
+    record = _logs._log_groups.get(group)
+    if record is None:
+        return
+    now = int(time.time() * 1000)
+    events = record["streams"].setdefault(
+        stream,
+        {
+            "events": [],
+            "uploadSequenceToken": "1",
+            "creationTime": now,
+            "firstEventTimestamp": None,
+            "lastEventTimestamp": None,
+            "lastIngestionTime": None,
+        },
+    )
+    _logs._append_log_events(
+        events, [{"timestamp": at, "message": text, "ingestionTime": now} for at, text in lines]
+    )
+
+
+# --- Requests -------------------------------------------------------------------------------------------
+
+# A custom resource's answer comes without a signature; its path holds a token that only it was given.
+_CALLBACKS = ("/_ministack/cfn-response/", "/_ministack/cfn-signal/")
+_INTERNAL = ("/_ministack/", "/_localstack/", "/_aws/", "/health")
+_SCOPES = frozenset(
+    {*_app.SERVICE_HANDLERS, *_app.SERVICE_NAME_ALIASES}
+    | {
+        str(pattern["credential_scope"])
+        for pattern in _router.SERVICE_PATTERNS.values()
+        if "credential_scope" in pattern
+    }
+)
+
+
+def _error_body(message: str, code: str = "UnknownOperationException") -> bytes:
+    return json.dumps({"__type": code, "message": message}).encode()
+
+
+def _refusal(service: str, headers: dict[str, str], code: str, message: str) -> Response:
+    """An error in the shape that the service's protocol has for it."""
+    request_id = str(uuid.uuid4())
+    status, names, body = _actions.access_denied_response(
+        service, "", "", request_id, error_code=code, message=message, headers=headers
+    )
+    return status, dict(names), body
+
+
+def _unknown_service(service: str, headers: Mapping[str, str]) -> Response:
+    message = f"The embedded AWS has no service {service!r}"
+    if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        error = f"<Type>Sender</Type><Code>InvalidAction</Code><Message>{escape(message)}</Message>"
+        body = f"<ErrorResponse><Error>{error}</Error></ErrorResponse>"
+        return 400, {"content-type": "text/xml"}, body.encode()
+    return 400, {"content-type": "application/json"}, _error_body(message)
+
+
+def _scope_of(headers: Mapping[str, str]) -> list[str]:
+    """[access key, date, region, service, "aws4_request"] of a SigV4 header, or nothing."""
+    authorization = headers.get("authorization", "")
+    if not authorization.startswith("AWS4-HMAC-SHA256 "):
+        return []
+    credential = authorization.partition("Credential=")[2].partition(",")[0]
+    scope = credential.split("/")
+    return scope if len(scope) == 5 else []
+
+
+def _failure(scope: Message, headers: dict[str, str], query: dict[str, list[str]], body: bytes) -> Any:
+    """Why the signature of a request does not hold, as MiniStack's AuthError, or None when it does."""
+    raw_path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+    _pin(scope["method"], raw_path, query, scope["headers"])
+    _iam.pin_signed_body(body)
+    checked = _iam.authenticate(_scope_of(headers)[0], ACCOUNT)
+    return checked if isinstance(checked, _iam.AuthError) else None
+
+
+async def _our_own(request: Request, handle: Handle) -> Response:
+    _responses.set_request_account_id(request.access_key)
+    _responses.set_request_region(request.region)
+    status, headers, body = await handle(request)
+    request_id = str(uuid.uuid4())
+    return status, {"x-amzn-requestid": request_id, **headers}, body
+
+
+async def app(scope: Message, receive: Receive, send: Send) -> None:
+    """The embedded AWS as an ASGI application."""
+    if scope["type"] != "http":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    headers = _headers_of(scope)
+    query = parse_qs(scope.get("query_string", b"").decode(), keep_blank_values=True)
+    path, signed = scope["path"], _scope_of(headers)
+    if scope["method"] == "PUT" and path.startswith(_CALLBACKS):
+        await _app.app(scope, receive, send)
+        return
+    if not signed and query.get("X-Amz-Credential", [""])[0].endswith("/s3/aws4_request"):
+        # S3 checks its presigned URLs itself.
+        if path.startswith(_INTERNAL):
+            await _reply(send, _refusal("s3", headers, "AccessDenied", "Access Denied"))
+        else:
+            await _app.app(scope, receive, send)
+        return
+    if not signed:
+        missing = "Request is missing Authentication Token"
+        await _reply(send, _refusal("sts", headers, "MissingAuthenticationToken", missing))
+        return
+    body = await _body(receive)
+    service = signed[3]
+    failed = _failure(scope, headers, query, body)
+    if failed is not None:
+        await _reply(send, _refusal(service, headers, failed.code, failed.message))
+        return
+    await _dispatch(scope, headers, query, body, send)
+
+
+async def _dispatch(
+    scope: Message, headers: dict[str, str], query: dict[str, list[str]], body: bytes, send: Send
+) -> None:
+    """Answers a request whose signer is known."""
+    access_key, _, region, service, _ = _scope_of(headers)
+    handle = _services.get(service)
+    if handle is not None:
+        request = Request(
+            scope["method"], scope["path"], headers, body, query, _account_of(access_key), region, access_key
+        )
+        await _reply(send, await _our_own(request, handle))
+    elif service not in _SCOPES or scope["path"].startswith(_INTERNAL):
+        await _reply(send, _unknown_service(service, headers))
+    else:
+        _verified.set(access_key)
+        await _app.app(scope, _replay(body), send)
+
+
+def _account_of(access_key: str) -> str:
+    return str(_responses._account_from_sts_session(access_key) or ACCOUNT)
+
+
+def _headers_of(scope: Message) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
+
+
+async def _body(receive: Receive) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            break
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            break
+    return b"".join(parts)
+
+
+def _replay(body: bytes) -> Receive:
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        await asyncio.Event().wait()  # the client is there until it has its answer
+        return {"type": "http.disconnect"}
+
+    return receive
+
+
+async def _reply(send: Send, response: Response) -> None:
+    status, headers, body = response
+    names = {**{name.lower(): value for name, value in headers.items()}, "content-length": str(len(body))}
+    raw = [(name.encode("latin-1"), str(value).encode("utf-8")) for name, value in names.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send(request: Prepared) -> Response:
+    """Answers a request in-process, without a socket: (status, headers with lower-case names, body).
+
+    Its Authorization header names the caller, the region and the service; the signature in it is not checked,
+    as whoever can call this is part of the embedded AWS. IAM is asked as for any other request.
+    """
+    url = urlsplit(request.url)
+    content = request.body or b""
+    body = content.encode() if isinstance(content, str) else bytes(content)
+    headers = {str(name).lower(): _text(value) for name, value in request.headers.items()}
+    headers.setdefault("host", url.netloc)
+    headers["content-length"] = str(len(body))
+    scope: Message = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "scheme": "http",
+        "method": request.method,
+        "path": unquote(url.path) or "/",
+        "raw_path": (url.path or "/").encode("ascii"),
+        "query_string": url.query.encode(),
+        "headers": [(name.encode("latin-1"), value.encode("utf-8")) for name, value in headers.items()],
+        "client": ("127.0.0.1", 0),
+        "server": ("127.0.0.1", 0),
+    }
+    query = parse_qs(url.query, keep_blank_values=True)
+    started: Message = {}
+    parts: list[bytes] = []
+
+    async def collect(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            started.update(message)
+        else:
+            parts.append(message.get("body", b""))
+
+    # A task of its own: MiniStack notes account and region in context variables, which are not the caller's.
+    await asyncio.create_task(_dispatch(scope, headers, query, body, collect))
+    names = {name.decode().lower(): value.decode("utf-8") for name, value in started["headers"]}
+    return started["status"], names, b"".join(parts)
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
