@@ -1,0 +1,37 @@
+"""The CDK app: picks the stage and builds both stacks. `cdk synth -c stage=prod` picks another than `local`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from aws_cdk import App
+
+from stacks.constructs.function_build import BuildError
+from stacks.inference import InferenceStack
+from stacks.ml_workflow import MlWorkflowStack
+from stacks.settings import STAGES
+
+CONTEXT = {"aws:cdk:bundling-stacks": []}
+"""Functions go up as they were built: no stack is left for the CDK to bundle in Docker. The CLI sends a value of
+its own, so this has to come after it."""
+
+
+def build(context: Mapping[str, Any] | None = None) -> App:
+    """Both stacks in the context's stage. Raises `ValueError` for an unknown stage, and `BuildError`."""
+    app = App(context=context, post_cli_context=CONTEXT)
+    stage = app.node.try_get_context("stage") or "local"
+    if stage not in STAGES:
+        raise ValueError(f"stage: expected one of {', '.join(STAGES)}, received {stage}")
+    settings = STAGES[stage]
+    MlWorkflowStack(app, "MlWorkflowStack", settings=settings)
+    InferenceStack(app, "InferenceStack", settings=settings)
+    return app
+
+
+if __name__ == "__main__":
+    try:
+        build().synth()
+    except (BuildError, ValueError) as error:
+        sys.exit(str(error))

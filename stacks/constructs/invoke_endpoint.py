@@ -1,0 +1,58 @@
+"""The task state that asks a SageMaker endpoint for predictions: Step Functions calls it without a function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import Duration
+from aws_cdk import aws_stepfunctions as sfn
+from aws_cdk import aws_stepfunctions_tasks as tasks
+from constructs import Construct
+
+from stacks.constructs.failures import SAGEMAKER_TRANSIENT, handle_failures
+from stacks.constructs.model_endpoint import ModelEndpoint
+from stacks.settings import ENDPOINT_SECONDS
+
+MARGIN = 5
+"""Seconds the task waits longer than SageMaker lets the model think."""
+
+ANSWER = "($body := $states.result.Body; $type($body) = 'string' ? $parse($body) : $body)"
+"""The response's body. Step Functions hands a blob over as text in the services that were recorded; whether it
+does so here is not confirmed, so an object is taken as it is."""
+
+
+class InvokeEndpoint(tasks.CallAwsService):
+    """Sends `body` as JSON, and waits for the endpoint's answer; `outputs` may use `ANSWER`.
+
+    aws-cdk-lib has no such task (https://github.com/aws/aws-cdk/issues/21610), and the action that its
+    CallAwsService would derive, `sagemakerruntime:InvokeEndpoint`, does not exist.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        endpoint: ModelEndpoint,
+        body: dict[str, Any],
+        outputs: dict[str, Any],
+        failed: sfn.Fail,
+    ) -> None:
+        super().__init__(
+            scope,
+            id,
+            query_language=sfn.QueryLanguage.JSONATA,
+            service="sagemakerruntime",
+            action="invokeEndpoint",
+            iam_action="sagemaker:InvokeEndpoint",
+            iam_resources=[endpoint.arn],
+            parameters={
+                "EndpointName": endpoint.name,
+                "ContentType": "application/json",
+                "Accept": "application/json",
+                "Body": body,
+            },
+            outputs=outputs,
+            task_timeout=sfn.Timeout.duration(Duration.seconds(ENDPOINT_SECONDS + MARGIN)),
+        )
+        handle_failures(self, transient=SAGEMAKER_TRANSIENT, failed=failed, killed_too=False)

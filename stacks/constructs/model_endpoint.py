@@ -1,0 +1,117 @@
+"""A model behind a SageMaker real-time endpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3_assets as assets
+from aws_cdk import aws_sagemaker as sagemaker
+from constructs import Construct
+
+from stacks.constructs.model_image import model_image
+from stacks.settings import Settings
+
+METRICS_NAMESPACE = "/aws/sagemaker/Endpoints"
+
+
+class ModelEndpoint(Construct):
+    """Serves a `model.tar.gz` in script mode.
+
+    Nothing has a fixed name, so every change of the model or of its instances makes a new model and a new
+    configuration, and the endpoint moves to it without a break.
+    """
+
+    def __init__(self, scope: Construct, id: str, *, archive: Path, settings: Settings) -> None:
+        super().__init__(scope, id)
+        self.asset = assets.Asset(self, "Archive", path=str(archive))
+        image = model_image(self, settings)
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
+        image.repository.grant_pull(self.role)
+        self._grant_model_data(self.role)
+        self._grant_monitoring(self.role)
+
+        self.model = sagemaker.CfnModel(
+            self,
+            "Model",
+            execution_role_arn=self.role.role_arn,
+            primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
+                image=image.uri,
+                model_data_url=self.asset.s3_object_url,
+                # Where the container's toolkit looks for the code: the archive is unpacked to /opt/ml/model.
+                # Not confirmed against AWS: whether a newer toolkit still needs them.
+                environment={
+                    "SAGEMAKER_PROGRAM": "inference.py",
+                    "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+                },
+            ),
+        )
+        # SageMaker reads the archive with the role while it creates the model: its policy has to be there.
+        self.model.node.add_dependency(self.role)
+        self.config = sagemaker.CfnEndpointConfig(
+            self,
+            "Config",
+            production_variants=[
+                sagemaker.CfnEndpointConfig.ProductionVariantProperty(
+                    variant_name="AllTraffic",
+                    model_name=self.model.attr_model_name,
+                    instance_type=settings.model_instance_type,
+                    initial_instance_count=settings.model_instances,
+                    initial_variant_weight=1,
+                )
+            ],
+        )
+        self.endpoint = sagemaker.CfnEndpoint(
+            self, "Endpoint", endpoint_config_name=self.config.attr_endpoint_config_name
+        )
+
+    @property
+    def name(self) -> str:
+        return self.endpoint.attr_endpoint_name
+
+    @property
+    def arn(self) -> str:
+        """As AWS writes it: in an ARN the name is in lower case, so one made from the name may match nothing."""
+        return self.endpoint.ref
+
+    def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Lets the grantee ask this endpoint for predictions."""
+        return iam.Grant.add_to_principal(
+            grantee=grantee, actions=["sagemaker:InvokeEndpoint"], resource_arns=[self.arn]
+        )
+
+    def _grant_model_data(self, grantee: iam.IGrantable) -> None:
+        iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=["s3:GetObject"],
+            resource_arns=[self.asset.bucket.arn_for_objects(self.asset.s3_object_key)],
+        )
+
+    def _grant_monitoring(self, grantee: iam.IGrantable) -> None:
+        """The container's log and the instances' metrics. SageMaker makes the log group, named after the endpoint,
+        whose name is not known before the role is.
+        https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html#sagemaker-roles-createmodel-perms
+        """
+        group = Stack.of(self).format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name=f"{METRICS_NAMESPACE}/*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=[
+                "logs:CreateLogGroup",
+                "logs:CreateLogStream",
+                "logs:DescribeLogStreams",
+                "logs:PutLogEvents",
+            ],
+            resource_arns=[group],
+        )
+        iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=["cloudwatch:PutMetricData"],
+            resource_arns=["*"],  # AWS has no narrower form but the namespace
+            conditions={"StringEquals": {"cloudwatch:namespace": METRICS_NAMESPACE}},
+        )

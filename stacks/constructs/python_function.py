@@ -1,0 +1,58 @@
+"""A Python Lambda function from `lambda_src/`, with its own role and its own log group."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aws_cdk import Duration
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_python_alpha as lambda_python
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from stacks.constructs.function_build import SOURCES, Target, build_function
+from stacks.settings import Settings
+
+
+class PythonFunction(Construct):
+    """`lambda_src/<module>.py`'s `handler`, built without Docker.
+
+    The role holds what the function needs and no managed policy; others add to it by their grant methods.
+    The app has to run with the context `aws:cdk:bundling-stacks: []`, so that the folder goes up as it was built.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        module: str,
+        settings: Settings,
+        model: Path | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(scope, id)
+        self.timeout = settings.function_timeout
+        target = Target(settings.python_version, settings.architecture, here=settings.on_this_machine)
+        self.log_group = logs.LogGroup(
+            self, "Logs", retention=settings.log_retention, removal_policy=settings.removal_policy
+        )
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        self.log_group.grant_write(self.role)
+        self.function = lambda_python.PythonFunction(
+            self,
+            "Function",
+            entry=str(build_function(module, target, model=model)),
+            index=f"{SOURCES.name}/{module}.py",
+            runtime=lambda_.Runtime(f"python{settings.python_version}", lambda_.RuntimeFamily.PYTHON),
+            architecture=lambda_.Architecture.ARM_64
+            if settings.architecture == "arm64"
+            else lambda_.Architecture.X86_64,
+            memory_size=settings.function_memory,
+            timeout=Duration.seconds(settings.function_timeout),
+            role=self.role,
+            log_group=self.log_group,
+            tracing=lambda_.Tracing.ACTIVE,
+            environment=environment,
+        )

@@ -1,0 +1,32 @@
+"""A Standard state machine with its log group."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from stacks.settings import Settings
+
+
+class Workflow(Construct):
+    """Runs a chain of JSONata states, with a time limit, traces, and a log of every event without its data."""
+
+    def __init__(self, scope: Construct, id: str, *, chain: sfn.IChainable, settings: Settings) -> None:
+        super().__init__(scope, id)
+        self.log_group = logs.LogGroup(
+            self, "Logs", retention=settings.log_retention, removal_policy=settings.removal_policy
+        )
+        self.state_machine = sfn.StateMachine(
+            self,
+            "StateMachine",
+            definition_body=sfn.DefinitionBody.from_chainable(chain),
+            query_language=sfn.QueryLanguage.JSONATA,
+            timeout=Duration.seconds(settings.machine_timeout),
+            tracing_enabled=True,
+            logs=sfn.LogOptions(
+                destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=False
+            ),
+            removal_policy=settings.removal_policy,
+        )

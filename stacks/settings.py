@@ -1,0 +1,110 @@
+"""What differs from one stage to another: `LOCAL`, `DEV` and `PROD`."""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+from dataclasses import dataclass
+
+from aws_cdk import RemovalPolicy
+from aws_cdk.aws_logs import RetentionDays
+
+ARCHITECTURES = ("arm64", "x86_64")
+MACHINE_NAMES = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "amd64": "x86_64"}
+
+ENDPOINT_SECONDS = 60
+"""How long SageMaker lets a real-time endpoint answer one request.
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
+"""
+
+
+class InvalidSettings(ValueError):
+    """A value that cannot work: the message names the setting, the value received and what is allowed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One stage. Refuses values that cannot work with `InvalidSettings`.
+
+    Times are whole seconds. `on_this_machine` builds functions for the Python that runs the app and its operating
+    system, instead of Lambda's.
+    """
+
+    stage: str
+    region: str = "us-east-1"
+    python_version: str = "3.13"
+    architecture: str = "arm64"
+    on_this_machine: bool = False
+    function_memory: int = 512
+    function_timeout: int = 30
+    machine_timeout: int = 300
+    model_image: str | None = None
+    """An image in ECR that serves script mode; None takes the AWS deep-learning container of the region."""
+    model_instance_type: str = "ml.m5.large"
+    model_instances: int = 1
+    log_retention: RetentionDays = RetentionDays.ONE_MONTH
+    removal_policy: RemovalPolicy = RemovalPolicy.DESTROY
+    encrypted_transport_only: bool = True
+    """Whether the data bucket refuses plain HTTP."""
+
+    def __post_init__(self) -> None:
+        self._match("region", self.region, r"[a-z]{2}(-[a-z]+)+-\d", "an AWS region such as us-east-1")
+        self._match("python_version", self.python_version, r"3\.\d+", "a Python version such as 3.13")
+        if self.architecture not in ARCHITECTURES:
+            raise InvalidSettings(
+                f"architecture: expected one of {', '.join(ARCHITECTURES)}, received {self.architecture}"
+            )
+        self._match(
+            "model_instance_type",
+            self.model_instance_type,
+            r"ml\.\w+\.\w+",
+            "an instance type such as ml.m5.large",
+        )
+        if self.model_image is not None:
+            self._match(
+                "model_image",
+                self.model_image,
+                r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9._/-]+:[\w.-]+",
+                "an image in ECR with its tag, such as 123456789012.dkr.ecr.us-east-1.amazonaws.com/model:1",
+            )
+        self._within("function_memory", self.function_memory, 128, 10_240)
+        self._within("function_timeout", self.function_timeout, 1, 900)
+        self._within("model_instances", self.model_instances, 1, 1_000)
+        longest_step = max(self.function_timeout, ENDPOINT_SECONDS)
+        if self.machine_timeout <= longest_step:
+            raise InvalidSettings(
+                f"machine_timeout: expected more than the {longest_step} seconds that one step may take, "
+                f"received {self.machine_timeout}"
+            )
+
+    @staticmethod
+    def _match(name: str, value: str, pattern: str, allowed: str) -> None:
+        if not re.fullmatch(pattern, value):
+            raise InvalidSettings(f"{name}: expected {allowed}, received {value!r}")
+
+    @staticmethod
+    def _within(name: str, value: int, least: int, most: int) -> None:
+        if not least <= value <= most:
+            raise InvalidSettings(f"{name}: expected {least} to {most}, received {value}")
+
+
+LOCAL = Settings(
+    stage="local",
+    python_version=f"{sys.version_info.major}.{sys.version_info.minor}",
+    architecture=MACHINE_NAMES.get(platform.machine().lower(), platform.machine()),
+    on_this_machine=True,
+    log_retention=RetentionDays.ONE_DAY,
+    encrypted_transport_only=False,  # the embedded AWS speaks plain HTTP, on 127.0.0.1 only
+)
+DEV = Settings(stage="dev", log_retention=RetentionDays.ONE_WEEK)
+PROD = Settings(
+    stage="prod",
+    function_memory=1_024,
+    model_instances=2,
+    log_retention=RetentionDays.ONE_YEAR,
+    removal_policy=RemovalPolicy.RETAIN,
+)
+
+STAGES = {settings.stage: settings for settings in (LOCAL, DEV, PROD)}
+"""Each stage by the name that `-c stage=` takes."""
