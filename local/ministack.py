@@ -21,6 +21,7 @@ import secrets
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -52,9 +53,7 @@ def _import(name: str) -> Any:
 def _check_version() -> None:
     installed = importlib.metadata.version("ministack")
     if installed != VERSION:
-        raise ImportError(
-            f"local/ministack.py is written for ministack {VERSION}, but {installed} is installed"
-        )
+        raise ImportError(f"local/ministack.py is written for ministack {VERSION}, but {installed} is installed")
 
 
 _check_version()
@@ -243,9 +242,7 @@ def _assumable(role: Mapping[str, Any], service: str) -> bool:
 
 def _role(role_arn: str) -> Mapping[str, Any] | None:
     account = role_arn.split(":")[4] if role_arn.count(":") >= 5 else ACCOUNT
-    role: Mapping[str, Any] | None = _iam_service._roles.get_scoped(
-        account, None, role_arn.rsplit("/", 1)[-1]
-    )
+    role: Mapping[str, Any] | None = _iam_service._roles.get_scoped(account, None, role_arn.rsplit("/", 1)[-1])
     return role if role is not None and role.get("Arn") == role_arn else None
 
 
@@ -268,9 +265,7 @@ def role_session(role_arn: str, session_name: str, *, service: str) -> Credentia
     known = _role_sessions.get(key)
     if known is not None and known[0] > time.time():
         return known[1]
-    fresh = Credentials(
-        f"ASIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30), secrets.token_urlsafe(60)
-    )
+    fresh = Credentials(f"ASIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30), secrets.token_urlsafe(60))
     account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
     _sts.register_session(
         fresh.access_key,
@@ -339,6 +334,12 @@ def here() -> tuple[str, str]:
     return str(_responses.get_account_id()), str(_responses.get_region())
 
 
+def scope(account: str, region: str) -> AbstractContextManager[None]:
+    """Makes `here` this account and region within a `with`, for work that no request started."""
+    within: AbstractContextManager[None] = _responses.request_scope(account, region)
+    return within
+
+
 def read_object(bucket: str, key: str) -> bytes:
     """The object's content, for the embedded AWS's own use: no role is asked. KeyError when there is none."""
     content = _s3._get_object_data(bucket, key)
@@ -374,7 +375,9 @@ class Function:
 def find_function(name_or_arn: str) -> Function | None:
     """The function, version or alias that a name or an ARN (with or without a qualifier) means."""
     name, qualifier = _lambda._resolve_name_and_qualifier(name_or_arn)
-    record = _lambda._functions.get(name)
+    parts = name_or_arn.split(":")
+    with scope(parts[4], parts[3]) if name_or_arn.startswith("arn:") else nullcontext():
+        record = _lambda._functions.get(name)
     if record is None:
         return None
     if qualifier and qualifier != "$LATEST":
@@ -387,15 +390,15 @@ def find_function(name_or_arn: str) -> Function | None:
     return Function(record["config"], record.get("code_zip") or b"")
 
 
-Execute = Callable[[Function, bytes, str], tuple[bytes, str | None]]
+Execute = Callable[[Function, bytes, str], tuple[bytes, str | None, str]]
 _execute_elsewhere = _lambda._execute_function_warm
 _emit_logs = _lambda._emit_lambda_logs
 
 
 def replace_executor(execute: Execute) -> None:
-    """Runs Python functions with `execute(function, payload, request id) -> (payload, error or None)`.
+    """Runs Python functions with `execute(function, payload, request id)`, called from a worker thread.
 
-    It is called from a worker thread and writes the function's log itself.
+    It returns the payload, "Unhandled" or None, and the end of the log, which it has written itself.
     """
 
     def ours(config: Mapping[str, Any]) -> bool:
@@ -406,8 +409,8 @@ def replace_executor(execute: Execute) -> None:
         if not ours(config) or not record.get("code_zip"):
             return dict(_execute_elsewhere(record, event, request_id))
         function = Function(config, record["code_zip"])
-        payload, error = execute(function, json.dumps(event).encode(), request_id)
-        return {"body": payload, "error": error is not None, "function_error": error, "raw_payload": True}
+        payload, error, tail = execute(function, json.dumps(event).encode(), request_id)
+        return {"body": payload, "error": error is not None, "function_error": error, "log": tail}
 
     def emit(record: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         if not ours(record.get("config") or record):
@@ -434,9 +437,7 @@ def put_log_lines(group: str, stream: str, lines: list[tuple[int, str]]) -> None
             "lastIngestionTime": None,
         },
     )
-    _logs._append_log_events(
-        events, [{"timestamp": at, "message": text, "ingestionTime": now} for at, text in lines]
-    )
+    _logs._append_log_events(events, [{"timestamp": at, "message": text, "ingestionTime": now} for at, text in lines])
 
 
 # --- Requests -------------------------------------------------------------------------------------------

@@ -53,9 +53,7 @@ def listen(port: int) -> socket.socket:
     return server
 
 
-async def serve(
-    server: socket.socket, folder: Path, announce: Callable[[Ready], None], stop: asyncio.Event
-) -> None:
+async def serve(server: socket.socket, folder: Path, announce: Callable[[Ready], None], stop: asyncio.Event) -> None:
     """Serves the embedded AWS on the socket until `stop` is set, then ends every process it has started."""
     port = server.getsockname()[1]
     # MiniStack reads the port when it is imported: it makes addresses for callbacks from it.

@@ -1,0 +1,190 @@
+"""Invokes functions: finds a version's processes, keeps its limits, answers with AWS's errors."""
+
+import asyncio
+import json
+import math
+import signal
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local import ministack
+from local.functions import process
+from local.functions.code import PackageError, unpack
+from local.functions.environment import environment
+from local.functions.logs import write_log
+from local.functions.pool import Pool
+from local.functions.process import EndedError, Process
+
+# Lambda's limit on an answer: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MAX_ANSWER = 6_291_556
+# The Init phase has its own: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+INIT_SECONDS = 10.0
+TAIL = 4096
+
+
+class FunctionNotFoundError(LookupError):
+    """No such function, version or alias."""
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """An invocation's answer. `error` is "Unhandled" when the payload is AWS's error document.
+
+    {"errorMessage", "errorType", "requestId", "stackTrace"}; `tail` is the end of its log.
+    """
+
+    payload: bytes
+    error: str | None
+    tail: str = ""
+
+
+@dataclass(frozen=True)
+class _Version:
+    """What makes another process necessary: the code or anything of the configuration that it sees."""
+
+    code: str
+    settings: str
+    access_key: str
+
+
+class Functions:
+    """The functions of one embedded AWS, in the event loop that this is made in."""
+
+    def __init__(self, endpoint: str, folder: Path) -> None:
+        self._endpoint = endpoint
+        self._folder = folder
+        self._pools: dict[str, tuple[_Version, Pool]] = {}
+        self._running: set[asyncio.Task[Invocation]] = set()
+
+    def attach(self) -> None:
+        """Makes the Invoke API use these functions."""
+
+        def execute(function: ministack.Function, payload: bytes, request_id: str) -> tuple[bytes, str | None, str]:
+            done = ministack.run_on_loop(self._invoke(function, payload, request_id))
+            return done.payload, done.error, done.tail
+
+        ministack.replace_executor(execute)
+
+    async def invoke(self, function_arn_or_name: str, payload: bytes) -> Invocation:
+        """Runs the function, version or alias on a JSON payload. Who may do so is the caller's to ask.
+
+        The function runs to its end also when the caller is cancelled, as in AWS.
+        Raises FunctionNotFoundError, and ministack.RoleError when Lambda cannot assume the function's role.
+        """
+        function = ministack.find_function(function_arn_or_name)
+        if function is None:
+            raise FunctionNotFoundError(f"Function not found: {function_arn_or_name}")
+        return await self._invoke(function, payload, str(uuid.uuid4()))
+
+    async def close(self) -> None:
+        """Ends every process."""
+        for _, pool in self._pools.values():
+            pool.close()
+        self._pools.clear()
+        if self._running:
+            await asyncio.wait(self._running)
+
+    async def _invoke(self, function: ministack.Function, payload: bytes, request_id: str) -> Invocation:
+        running = asyncio.create_task(self._run(function, payload, request_id))
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
+        return await asyncio.shield(running)
+
+    def _pool(self, function: ministack.Function) -> Pool:
+        """The version's pool; a new one when its code or configuration has changed since the last call."""
+        config = function.config
+        version = str(config.get("Version", "$LATEST"))
+        arn = ":".join(str(config["FunctionArn"]).split(":")[:7]) + f":{version}"
+        role = str(config.get("Role", ""))
+        credentials = ministack.role_session(role, str(config["FunctionName"]), service="lambda.amazonaws.com")
+        seen = ("Handler", "Runtime", "MemorySize", "Environment", "LoggingConfig")
+        settings = json.dumps({name: config.get(name) for name in seen}, sort_keys=True)
+        wanted = _Version(str(config.get("CodeSha256")), settings, credentials.access_key)
+        known = self._pools.get(arn)
+        if known is not None:
+            if known[0] == wanted:
+                return known[1]
+            known[1].retire()
+
+        async def start() -> Process:
+            loop = asyncio.get_running_loop()
+            folder = await loop.run_in_executor(None, unpack, function.code, self._folder)
+            variables = environment(config, credentials, self._endpoint, folder)
+            return await process.start(variables, folder)
+
+        pool = Pool(start)
+        self._pools[arn] = (wanted, pool)
+        return pool
+
+    async def _run(self, function: ministack.Function, payload: bytes, request_id: str) -> Invocation:
+        config = function.config
+        try:
+            async with self._pool(function).process() as worker:
+                started = time.perf_counter()
+                version = config.get("Version", "$LATEST")
+                worker.log(f"START RequestId: {request_id} Version: {version}")
+                body, failed = await _answer(worker, config, payload, request_id)
+                worker.log(f"END RequestId: {request_id}")
+                worker.log(_report(config, request_id, time.perf_counter() - started))
+                lines, worker.lines = worker.lines, []
+        except PackageError as error:
+            return Invocation(_document("InvalidZipFileException", str(error), request_id), "Unhandled")
+        # After the answer: a caller does not wait for the log.
+        asyncio.get_running_loop().call_soon(write_log, config, worker.stream, lines)
+        return Invocation(body, "Unhandled" if failed else None, "\n".join(text for _, text in lines)[-TAIL:])
+
+
+async def _answer(worker: Process, config: Mapping[str, Any], payload: bytes, request_id: str) -> tuple[bytes, bool]:
+    """The payload and whether it is an error document. A process that must not be used again is closed."""
+    timeout = float(config.get("Timeout", 3))
+    try:
+        if not worker.loaded:
+            async with asyncio.timeout(INIT_SECONDS + timeout):
+                await worker.load()
+        if worker.init_error is not None:
+            return json.dumps(json.loads(worker.init_error) | {"requestId": request_id}).encode(), True
+        async with asyncio.timeout(timeout):
+            arn = str(config["FunctionArn"])
+            body, failed = await worker.call(request_id, arn, time.time() + timeout, payload)
+    except TimeoutError:
+        worker.close()
+        worker.log(f"{_now()} {request_id} Task timed out after {timeout:.2f} seconds")
+        message = f"RequestId: {request_id} Error: Task timed out after {timeout:.2f} seconds"
+        return _document("Sandbox.Timedout", message, request_id), True
+    except EndedError as ended:
+        message = f"RequestId: {request_id} Error: {_ending(ended.code)}"
+        worker.log(message)
+        return _document("Runtime.ExitError", message, request_id), True
+    if len(body) > MAX_ANSWER:
+        message = f"Response payload size exceeded maximum allowed payload size ({MAX_ANSWER} bytes)."
+        return _document("Function.ResponseSizeTooLarge", message, request_id), True
+    return body, failed
+
+
+def _ending(code: int) -> str:
+    if code == 0:
+        return "Runtime exited without providing a reason"
+    if code < 0:
+        name = (signal.strsignal(-code) or str(-code)).lower()
+        return f"Runtime exited with error: signal: {name}"
+    return f"Runtime exited with error: exit status {code}"
+
+
+def _document(kind: str, message: str, request_id: str) -> bytes:
+    return json.dumps({"errorMessage": message, "errorType": kind, "requestId": request_id}).encode()
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1_000_000 % 1000:03d}Z"
+
+
+def _report(config: Mapping[str, Any], request_id: str, seconds: float) -> str:
+    duration = seconds * 1000
+    return (
+        f"REPORT RequestId: {request_id}\tDuration: {duration:.2f} ms\t"
+        f"Billed Duration: {math.ceil(duration)} ms\tMemory Size: {config.get('MemorySize', 128)} MB"
+    )
