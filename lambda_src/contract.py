@@ -1,0 +1,165 @@
+"""The contract every room stands on: what a record is, what travels between steps, where results lie.
+
+Nothing here imports anything of ours, or anything outside the standard library: it runs in Lambda, in the
+embedded AWS and in the client alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+MAX_STATE_BYTES = 262_144
+"""What a state's input or output, and one batch of a Distributed Map, may weigh as UTF-8 JSON.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+"""
+
+MAX_ID_CHARACTERS = 256
+"""An id is a name, not a document: what is longer is rejected as `InvalidId`."""
+
+Stage = Literal["preprocess", "predict"]
+"""The step that rejected a record."""
+
+Json = Any
+"""A JSON value, as `json.loads` gives it."""
+
+
+class InvalidRequest(ValueError):
+    """The input has no usable shape: nothing in it can be predicted. Never retried."""
+
+
+class PredictionCountMismatch(ValueError):
+    """The model did not answer one prediction for each instance. Never retried, never shifted."""
+
+
+class ResultConflict(RuntimeError):
+    """The key of a result already holds other bytes. Never retried, never overwritten."""
+
+
+class RejectedRecord(ValueError):
+    """One record cannot be predicted; the others of its batch can.
+
+    `error` is a short name in PascalCase that counts are kept by (`MissingFeature`), `cause` a sentence for
+    a person: the value received and what is allowed.
+    """
+
+    def __init__(self, error: str, cause: str) -> None:
+        super().__init__(cause)
+        self.error = error
+        self.cause = cause
+
+
+@dataclass(frozen=True)
+class Item:
+    """One record in its place: `index` counts from 0 in the request or data set; `value` is any JSON value."""
+
+    index: int
+    value: Json
+
+
+def items_of(event: Json) -> list[Item]:
+    """The records of a request, `{"records": [...]}`, or of one batch of a job.
+
+    A batch is what ItemBatcher makes of the items that the job's Map selects:
+    `{"BatchInput": {...}, "Items": [{"index": 0, "record": {...}}, ...]}`.
+    Raises `InvalidRequest` when the event is neither, or has no records.
+    """
+    if isinstance(event, dict) and isinstance(event.get("Items"), list):
+        return [Item(int(item["index"]), item["record"]) for item in event["Items"]]
+    if not isinstance(event, dict) or not isinstance(event.get("records"), list):
+        raise InvalidRequest(f'expected {{"records": [record, ...]}}, received {brief(event)}')
+    if not event["records"]:
+        raise InvalidRequest("expected at least one record in 'records', received an empty list")
+    return [Item(index, value) for index, value in enumerate(event["records"])]
+
+
+def record_id(item: Item) -> str:
+    """The record's own `id` as text, or, where it has none, a hash of its content and its index.
+
+    Raises `RejectedRecord` (`NotAnObject`, `InvalidId`).
+    """
+    if not isinstance(item.value, dict):
+        raise RejectedRecord("NotAnObject", f"expected a JSON object, received {brief(item.value)}")
+    given = item.value.get("id")
+    if given is None or given == "":
+        return derived_id(item)
+    if isinstance(given, bool) or not isinstance(given, str | int):
+        raise RejectedRecord(
+            "InvalidId", f"expected 'id' to be text or a whole number, received {brief(given)}"
+        )
+    if len(name := str(given)) > MAX_ID_CHARACTERS:
+        raise RejectedRecord(
+            "InvalidId", f"expected 'id' of at most {MAX_ID_CHARACTERS} characters, received {len(name)}"
+        )
+    return name
+
+
+def derived_id(item: Item) -> str:
+    """An id for a record that carries none: the same content at the same index always has the same id."""
+    content = json.dumps([item.index, item.value], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def rejection(
+    item: Item, identity: str, stage: Stage, reason: RejectedRecord, attempts: int = 0
+) -> dict[str, Json]:
+    """The line a rejected record leaves. `attempts` counts the model calls the record was part of."""
+    return {
+        "id": identity,
+        "index": item.index,
+        "record": item.value,
+        "stage": stage,
+        "error": reason.error,
+        "cause": reason.cause,
+        "attempts": attempts,
+    }
+
+
+def request_prefix(execution_name: str) -> str:
+    """Where the results of one request lie in the data bucket."""
+    return f"requests/{execution_name}"
+
+
+def job_prefix(job_id: str) -> str:
+    """Where everything a job writes lies in the data bucket. A job's id is its execution's name."""
+    return f"jobs/{job_id}"
+
+
+def part_key(prefix: str, kind: Literal["predictions", "rejected"], first_index: int) -> str:
+    """The key of one batch's results: the same batch always has the same key."""
+    return f"{prefix}/{kind}/part-{first_index:012d}.jsonl"
+
+
+def json_lines(rows: list[dict[str, Json]]) -> bytes:
+    """Rows as JSON Lines in UTF-8; the same rows always give the same bytes."""
+    return b"".join(
+        json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+        for row in rows
+    )
+
+
+def read_json_lines(body: bytes) -> Iterator[dict[str, Json]]:
+    """The rows that `json_lines` wrote."""
+    for line in body.split(b"\n"):
+        if line:
+            yield json.loads(line.decode("utf-8", "surrogatepass"))
+
+
+def brief(value: Json, limit: int = 80) -> str:
+    """A value as a person can read it in an error: its JSON type, and its beginning, free of control characters."""
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "text",
+        bool: "a truth value",
+        int: "a number",
+        float: "a number",
+    }
+    if value is None:
+        return "null"
+    text = json.dumps(value, ensure_ascii=True)
+    return f"{names.get(type(value), 'a value')} {text if len(text) <= limit else text[: limit - 3] + '...'}"

@@ -1,0 +1,126 @@
+"""A state machine as the engine runs it: plain, immutable, every expression compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from local.states.expressions import Expression, Render
+from local.states.failures import Retrier
+
+if TYPE_CHECKING:
+    from local.states.integrations import Integration
+
+Seconds = float | Expression
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What a state, a choice or a catcher leaves behind, and where it goes. `next` None ends the branch."""
+
+    next: str | None
+    output: Render | None = None
+    assign: Render | None = None
+
+
+@dataclass(frozen=True)
+class Catcher:
+    """One entry of a Catch list."""
+
+    errors: tuple[str, ...]
+    then: Transition
+
+
+@dataclass(frozen=True)
+class State:
+    """What every state has."""
+
+    name: str
+    then: Transition
+
+    @property
+    def type(self) -> str:
+        """The state's Type as the definition and the history write it."""
+        return type(self).__name__
+
+
+@dataclass(frozen=True)
+class Resilient(State):
+    """A state that can be retried and caught."""
+
+    retriers: tuple[Retrier, ...]
+    catchers: tuple[Catcher, ...]
+
+
+@dataclass(frozen=True)
+class Task(Resilient):
+    """One call through a service integration."""
+
+    integration: Integration
+    arguments: Render | None
+    timeout: Seconds | None
+    heartbeat: Seconds | None
+
+
+@dataclass(frozen=True)
+class Pass(State):
+    """Passes its input on, transformed."""
+
+
+@dataclass(frozen=True)
+class Wait(State):
+    """Waits for `seconds`, or until `timestamp` (ISO 8601)."""
+
+    seconds: Seconds | None
+    timestamp: str | Expression | None
+
+
+@dataclass(frozen=True)
+class Choice(State):
+    """Takes the first branch whose condition is true; `then` is the default, if there is one."""
+
+    branches: tuple[tuple[Expression | bool, Transition], ...]
+    has_default: bool
+
+
+@dataclass(frozen=True)
+class Succeed(State):
+    """Ends its branch."""
+
+
+@dataclass(frozen=True)
+class Fail(State):
+    """Fails its branch."""
+
+    error: Render | None
+    cause: Render | None
+
+
+@dataclass(frozen=True)
+class Parallel(Resilient):
+    """Runs branches side by side on the same input."""
+
+    arguments: Render | None
+    branches: tuple[Machine, ...]
+
+
+@dataclass(frozen=True)
+class Map(Resilient):
+    """Runs its processor once an item, within the execution."""
+
+    items: Render | None
+    item_selector: Render | None
+    max_concurrency: Seconds | None
+    tolerated_count: Seconds | None
+    tolerated_percentage: Seconds | None
+    processor: Machine
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The states of a machine, of a branch, or of a Map's processor."""
+
+    start: str
+    states: Mapping[str, State]
+    timeout: float | None = None

@@ -1,0 +1,44 @@
+"""The AWS that Tasks call, within the process: MiniStack's services and our functions, IAM asked each time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from botocore.awsrequest import AWSPreparedRequest
+
+from local import functions, ministack
+from local.states.integrations import ServiceError
+
+_SERVICE = "states.amazonaws.com"
+
+
+class EmbeddedAws:
+    """See `local.states.integrations.Aws`."""
+
+    def access_key(self, role_arn: str) -> str:
+        """See `Aws`."""
+        try:
+            return ministack.role_session(role_arn, "StepFunctions", service=_SERVICE).access_key
+        except ministack.RoleError as problem:
+            raise ServiceError("AccessDeniedException", str(problem), 400) from problem
+
+    async def invoke_function(
+        self, function: str, payload: bytes, access_key: str, region: str
+    ) -> functions.Invocation:
+        """See `Aws`."""
+        arn = function if function.startswith("arn:") else _function_arn(function, region)
+        if refusal := ministack.authorize(access_key, "lambda:InvokeFunction", arn, region=region):
+            raise ServiceError("AccessDeniedException", refusal, 403)
+        try:
+            return await functions.current().invoke(arn, payload)
+        except functions.FunctionNotFoundError as problem:
+            raise ServiceError("ResourceNotFoundException", f"Function not found: {arn}", 404) from problem
+
+    async def send(self, request: AWSPreparedRequest) -> tuple[int, Mapping[str, str], bytes]:
+        """See `Aws`."""
+        return await ministack.send(cast(ministack.Prepared, request))  # its headers are a mapping, by another name
+
+
+def _function_arn(name: str, region: str) -> str:
+    return f"arn:aws:lambda:{region}:{ministack.ACCOUNT}:function:{name}"

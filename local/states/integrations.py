@@ -1,0 +1,119 @@
+"""The service integrations a Task may name, and what each needs to make its call."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from botocore.awsrequest import AWSPreparedRequest
+
+Json = Any
+
+
+class UnknownIntegration(ValueError):
+    """No such integration exists in AWS, or the embedded AWS does not run it."""
+
+
+class ServiceError(Exception):
+    """A service refused a call: AWS's error code, its message and the HTTP status."""
+
+    def __init__(self, code: str, message: str, status: int) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+class Answer(Protocol):
+    """What a function answered. `error` is set when the payload is an error document."""
+
+    @property
+    def payload(self) -> bytes: ...
+    @property
+    def error(self) -> str | None: ...
+
+
+class Aws(Protocol):
+    """The AWS that Tasks call."""
+
+    def access_key(self, role_arn: str) -> str:
+        """The access key of a session of the role, assumed as Step Functions. Raises `ServiceError`."""
+        ...
+
+    async def invoke_function(self, function: str, payload: bytes, access_key: str, region: str) -> Answer:
+        """Calls a function by name or ARN. Raises `ServiceError`."""
+        ...
+
+    async def send(self, request: AWSPreparedRequest) -> tuple[int, Mapping[str, str], bytes]:
+        """Sends a request and gives its answer: status, headers, body."""
+        ...
+
+
+@dataclass(frozen=True)
+class Caller:
+    """On whose behalf a Task calls: the machine's own role, in the machine's region."""
+
+    role_arn: str
+    region: str
+    aws: Aws
+
+    @property
+    def access_key(self) -> str:
+        """The access key of the machine's role. Raises `ServiceError` when the role cannot be assumed."""
+        return self.aws.access_key(self.role_arn)
+
+    def authorization(self, signing_name: str) -> str:
+        """The header that names the caller. Nothing leaves the process, so there is no signature to check."""
+        scope = f"{self.access_key}/{datetime.now(UTC):%Y%m%d}/{self.region}/{signing_name}/aws4_request"
+        return f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none"
+
+
+class Integration(Protocol):
+    """One kind of call. `resource_type` and `resource` are what the history shows (`lambda`, `invoke`)."""
+
+    resource_type: str
+    resource: str
+
+    def problems(self, arguments: Json) -> Iterator[tuple[str, str]]:
+        """What can be seen wrong in the arguments before anything runs: message, and path below Arguments."""
+        ...
+
+    async def call(self, arguments: Json, caller: Caller) -> Json:
+        """Makes the call. Raises `StateFailure` with the error AWS would give."""
+        ...
+
+
+_RESOURCE = re.compile(
+    r"arn:aws[a-z-]*:states:[a-z0-9-]*:\d*:(?P<service>aws-sdk:[a-z0-9]+|[a-z0-9]+):(?P<action>[\w.]+)"
+)
+
+
+def find_integration(resource: str, kind: str) -> Integration:
+    """The integration that a Task's Resource names, in a machine of type `kind`. Raises `UnknownIntegration`."""
+    from local.states.aws_sdk import AwsSdkCall
+    from local.states.lambda_invoke import LambdaInvoke
+
+    match = _RESOURCE.fullmatch(resource)
+    if not match:
+        raise UnknownIntegration(_unknown(resource))
+    service, action = match["service"], match["action"]
+    name, _, pattern = action.partition(".")
+    if pattern and kind == "EXPRESS":
+        raise UnknownIntegration(f"Express state machine does not support '.{pattern}' service integration")
+    if (service, action) == ("lambda", "invoke"):
+        return LambdaInvoke()
+    if service.startswith("aws-sdk:") and pattern in ("", "waitForTaskToken"):
+        if pattern:
+            raise UnknownIntegration(f"The embedded AWS does not run '.{pattern}': {resource}")
+        return AwsSdkCall.find(service.removeprefix("aws-sdk:"), name, resource)
+    raise UnknownIntegration(_unknown(resource))
+
+
+def _unknown(resource: str) -> str:
+    return (
+        f"The resource provided {resource} is not recognized. "
+        "The value is not a valid resource ARN, or the resource is not available in this region."
+    )

@@ -1,0 +1,267 @@
+"""Runs a machine's states: enter, evaluate, call, retry, catch, go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from lambda_src.contract import MAX_STATE_BYTES
+from local.states import definition as d
+from local.states import fanout
+from local.states.clock import Clock
+from local.states.documents import compact, text
+from local.states.expressions import EvaluationFailed, Expression, Render, Scope
+from local.states.failures import (
+    DATA_LIMIT_EXCEEDED,
+    NO_CHOICE_MATCHED,
+    QUERY_EVALUATION_ERROR,
+    TIMEOUT,
+    Attempts,
+    StateFailure,
+    matches,
+    too_large,
+)
+from local.states.history import Recorder
+from local.states.integrations import Caller
+
+Json = Any
+
+_STATES_BETWEEN_YIELDS = 64
+"""A machine that only passes values on must not keep the event loop from everybody else."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all branches of one execution share. `context` is `$states.context` without its State."""
+
+    caller: Caller
+    clock: Clock
+    recorder: Recorder
+    context: Mapping[str, Json]
+
+
+@dataclass
+class Branch:
+    """One line of states: its variables, its last event, and what its context has beyond the execution's."""
+
+    run: Surroundings
+    variables: dict[str, Json] = field(default_factory=dict)
+    last: int = 0
+    context: Mapping[str, Json] = field(default_factory=dict)
+    visits: int = 0
+
+    def note(self, kind: str, details: dict[str, Json] | None = None, key: str = "") -> int:
+        """Adds an event to the history, after this branch's last one."""
+        self.last = self.run.recorder.add(kind, self.last, details, key)
+        return self.last
+
+    def fork(self, context: Mapping[str, Json] | None = None) -> Branch:
+        """A branch within this one: it sees the variables assigned so far, and keeps its own to itself."""
+        return Branch(self.run, dict(self.variables), self.last, {**self.context, **(context or {})})
+
+
+async def run(machine: d.Machine, value: Json, branch: Branch) -> Json:
+    """Runs `machine` on `value` and gives its output. Raises `StateFailure`."""
+    name: str | None = machine.start
+    while name is not None:
+        branch.visits += 1
+        if branch.visits % _STATES_BETWEEN_YIELDS == 0:
+            await asyncio.sleep(0)
+        value, name = await Visit(machine.states[name], value, branch).take()
+    return value
+
+
+class Visit:
+    """One visit to one state."""
+
+    def __init__(self, state: d.State, value: Json, branch: Branch) -> None:
+        self.state = state
+        self.input = value
+        self.branch = branch
+        self.retries = 0
+        self.entered = branch.note(
+            f"{state.type}StateEntered", {"name": state.name, "input": value}, "stateEnteredEventDetails"
+        )
+        self._time = datetime.now(UTC)
+
+    async def take(self) -> tuple[Json, str | None]:
+        """The state's output and the name of the next state, None at the end. Raises `StateFailure`."""
+        state = self.state
+        if isinstance(state, d.Resilient):
+            return await self._take_resilient(state)
+        try:
+            if isinstance(state, d.Choice):
+                return self._leave(self._choose(state), self.input, {})
+            if isinstance(state, d.Fail):
+                raise StateFailure(self._text(state.error), self._text(state.cause))
+            if isinstance(state, d.Wait):
+                await self.branch.run.clock.sleep(self._wait_seconds(state))
+            return self._leave(state.then, self.input, {})
+        except EvaluationFailed as problem:
+            raise self.evaluation_failure(problem) from problem
+
+    async def _take_resilient(self, state: d.Resilient) -> tuple[Json, str | None]:
+        attempts = Attempts(state.retriers)
+        while True:
+            try:
+                try:
+                    result = await self._work(state)
+                    return self._leave(state.then, result, {"result": result})
+                except EvaluationFailed as problem:
+                    failure = self.evaluation_failure(problem)
+                    self._note_container_failure()
+                    raise failure from problem
+            except StateFailure as failure:
+                delay = attempts.next_delay(failure)
+                if delay is None:
+                    return self._catch(state, failure)
+                await self.branch.run.clock.sleep(delay)
+                self.retries = attempts.total
+
+    def _catch(self, state: d.Resilient, failure: StateFailure) -> tuple[Json, str | None]:
+        for catcher in state.catchers:
+            if matches(catcher.errors, failure):
+                output = failure.output()
+                try:
+                    return self._leave(catcher.then, output, {"errorOutput": output})
+                except EvaluationFailed as problem:
+                    raise self.evaluation_failure(problem) from problem
+        raise failure
+
+    async def _work(self, state: d.Resilient) -> Json:
+        if isinstance(state, d.Task):
+            return await self._call(state)
+        if isinstance(state, d.Parallel):
+            return await fanout.parallel(self, state)
+        assert isinstance(state, d.Map)
+        return await fanout.inline_map(self, state)
+
+    async def _call(self, state: d.Task) -> Json:
+        arguments = self.input if state.arguments is None else state.arguments(self.scope())
+        timeout = self.number(state.timeout)
+        call = {"resourceType": state.integration.resource_type, "resource": state.integration.resource}
+        scheduled = {**call, "region": self.branch.run.caller.region, "parameters": arguments}
+        if timeout is not None:
+            scheduled["timeoutInSeconds"] = int(timeout)
+        self.branch.note("TaskScheduled", scheduled, "taskScheduledEventDetails")
+        self.branch.note("TaskStarted", call, "taskStartedEventDetails")
+        try:
+            self._check_size(arguments)
+            async with asyncio.timeout(timeout):
+                result = await state.integration.call(arguments, self.branch.run.caller)
+            if len(compact(result)) > MAX_STATE_BYTES:
+                raise StateFailure(DATA_LIMIT_EXCEEDED, too_large(call["resourceType"]))
+        except TimeoutError as problem:
+            self.branch.note("TaskTimedOut", {**call, "error": TIMEOUT}, "taskTimedOutEventDetails")
+            raise StateFailure(TIMEOUT) from problem
+        except StateFailure as failure:
+            failed = {**call, "error": failure.error, "cause": failure.cause}
+            self.branch.note("TaskFailed", failed, "taskFailedEventDetails")
+            raise
+        self.branch.note("TaskSucceeded", {**call, "output": result}, "taskSucceededEventDetails")
+        return result
+
+    def _choose(self, state: d.Choice) -> d.Transition:
+        scope = self.scope()
+        for condition, then in state.branches:
+            if condition if isinstance(condition, bool) else condition.evaluate_as(scope, "boolean"):
+                return then
+        if not state.has_default:
+            raise StateFailure(NO_CHOICE_MATCHED, f"No choice rule of the state '{state.name}' matched its input.")
+        return state.then
+
+    def _wait_seconds(self, state: d.Wait) -> float:
+        if state.timestamp is None:
+            return self.number(state.seconds) or 0.0
+        moment = state.timestamp
+        if isinstance(moment, Expression):
+            moment = moment.evaluate_as(self.scope(), "string")
+        try:
+            until = datetime.fromisoformat(moment)
+            if until.tzinfo is None or "T" not in moment:
+                raise ValueError(moment)
+        except ValueError as problem:
+            raise EvaluationFailed(
+                "Timestamp",
+                "The Timestamp field cannot be parsed as an ISO-8601 extended offset date-time format string: "
+                f"{moment}",
+            ) from problem
+        return (until - datetime.now(UTC)).total_seconds()
+
+    def _leave(self, then: d.Transition, value: Json, result: dict[str, Json]) -> tuple[Json, str | None]:
+        """Assign and Output see the variables as they were; what they give takes effect together."""
+        if then.output is not None or then.assign is not None:
+            scope = self.scope(**result)
+            output = value if then.output is None else then.output(scope)
+            assigned = {} if then.assign is None else then.assign(scope)
+            self.branch.variables.update(assigned)
+        else:
+            output = value
+        if output is not self.input:
+            self._check_size(output)
+        self.branch.note(
+            f"{self.state.type}StateExited",
+            {"name": self.state.name, "output": output},
+            "stateExitedEventDetails",
+        )
+        return output, then.next
+
+    async def descend(self, machine: d.Machine, value: Json, fork: Branch) -> Json:
+        """Runs a machine within this state. Raises `StateFailure`."""
+        return await run(machine, value, fork)
+
+    def _check_size(self, value: Json) -> None:
+        if len(compact(value)) > MAX_STATE_BYTES:
+            raise StateFailure(DATA_LIMIT_EXCEEDED, too_large(self.state.name), terminal=True)
+
+    def _note_container_failure(self) -> None:
+        if isinstance(self.state, d.Map | d.Parallel):
+            self.branch.note(f"{self.state.type}StateFailed")
+
+    # What expressions see, and what becomes of their failures
+
+    def scope(self, **more: Json) -> Scope:
+        """What this state's expressions see; `more` adds `result` or `errorOutput` to `$states`."""
+        state = {
+            "EnteredTime": timestamp(self._time),
+            "Name": self.state.name,
+            "RetryCount": self.retries,
+        }
+        context = {**self.branch.run.context, **self.branch.context, "State": state}
+        return Scope({"input": self.input, "context": context, **more}, self.branch.variables)
+
+    def number(self, value: d.Seconds | None) -> float | None:
+        """A number that is given or evaluated; it must not be negative. Raises `EvaluationFailed`."""
+        if not isinstance(value, Expression):
+            return value
+        found = float(value.evaluate_as(self.scope(), "number"))
+        if found < 0:
+            reason = f"The field '{value.location}' must not be negative, but was {found:g}"
+            raise EvaluationFailed(value.location, reason)
+        return found
+
+    def _text(self, render: Render | None) -> str | None:
+        if render is None:
+            return None
+        value = render(self.scope())
+        return value if isinstance(value, str) else text(value)
+
+    def evaluation_failure(self, problem: EvaluationFailed) -> StateFailure:
+        """Notes a failed evaluation and gives the failure it makes of the state."""
+        cause = (
+            f"An error occurred while executing the state '{self.state.name}' "
+            f"(entered at the event id #{self.entered}). {problem.reason}"
+        )
+        details = {"state": self.state.name, "error": QUERY_EVALUATION_ERROR, "cause": cause}
+        if problem.location:
+            details["location"] = problem.location
+        self.branch.note("EvaluationFailed", details, "evaluationFailedEventDetails")
+        return StateFailure(QUERY_EVALUATION_ERROR, cause)
+
+
+def timestamp(moment: datetime) -> str:
+    """A moment as the context object shows it."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

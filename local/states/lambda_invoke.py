@@ -1,0 +1,83 @@
+"""The optimised integration `states:::lambda:invoke`: one synchronous call of a function."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from lambda_src.contract import MAX_STATE_BYTES
+from local.states.documents import compact, loads
+from local.states.expressions import is_expression
+from local.states.failures import DATA_LIMIT_EXCEEDED, StateFailure, too_large
+from local.states.integrations import Caller, ServiceError
+
+Json = Any
+
+_ARGUMENTS = frozenset({"FunctionName", "Payload", "Qualifier", "InvocationType", "LogType", "ClientContext"})
+_NOT_RUN = {"InvocationType": "RequestResponse", "LogType": "None"}
+
+
+class LambdaInvoke:
+    """Calls a function with the machine's role, and waits for its answer.
+
+    Arguments and errors: https://docs.aws.amazon.com/step-functions/latest/dg/connect-lambda.html
+    """
+
+    resource_type = "lambda"
+    resource = "invoke"
+
+    def problems(self, arguments: Json) -> Iterator[tuple[str, str]]:
+        """See `Integration`."""
+        if is_expression(arguments):
+            return
+        if not isinstance(arguments, dict) or "FunctionName" not in arguments:
+            yield "The field 'FunctionName' is required but was missing", ""
+            return
+        for name, value in arguments.items():
+            if name not in _ARGUMENTS:
+                yield f"The field '{name}' is not supported by Step Functions", f"/{name}"
+            elif name == "ClientContext" or value != _NOT_RUN.get(name, value):
+                yield f"The embedded AWS does not run '{name}' {json.dumps(value)}", f"/{name}"
+
+    async def call(self, arguments: Json, caller: Caller) -> Json:
+        """See `Integration`. A function's own exception fails with its class name, as AWS does it."""
+        for message, _ in self.problems(arguments):
+            raise StateFailure("States.Runtime", message)
+        function = arguments["FunctionName"]
+        if qualifier := arguments.get("Qualifier"):
+            function = f"{function}:{qualifier}"
+        payload = compact(arguments.get("Payload", {}))
+        try:
+            invocation = await caller.aws.invoke_function(function, payload, caller.access_key, caller.region)
+        except ServiceError as problem:
+            cause = f"{problem.message} (Service: Lambda, Status Code: {problem.status})"
+            raise StateFailure(f"Lambda.{_error_name(problem.code)}", cause) from problem
+        if invocation.error is not None:
+            raise _function_failure(invocation.payload)
+        if len(invocation.payload) > MAX_STATE_BYTES:
+            raise StateFailure(DATA_LIMIT_EXCEEDED, too_large("lambda"))
+        return {
+            "ExecutedVersion": "$LATEST",
+            "Payload": loads(invocation.payload),
+            "SdkHttpMetadata": {"HttpStatusCode": 200},
+            "StatusCode": 200,
+        }
+
+
+_MODELLED = frozenset({"ResourceNotFoundException", "TooManyRequestsException", "ServiceException"})
+
+
+def _error_name(code: str) -> str:
+    """AWS names what it has no class for, access denied among it, by the service's base exception."""
+    return code if code in _MODELLED else "AWSLambdaException"
+
+
+def _function_failure(payload: bytes) -> StateFailure:
+    text = payload.decode("utf-8", "replace")
+    try:
+        document = json.loads(text)
+    except ValueError:
+        document = None
+    kind = document.get("errorType") if isinstance(document, dict) else None
+    return StateFailure(kind if isinstance(kind, str) and kind else "Lambda.Unknown", text)
