@@ -209,14 +209,27 @@ def authorize(access_key: str, action: str, resource: str, *, region: str) -> st
     return str(_actions.identity_denial_message(action, denied.principal_arn, resource, explicit))
 
 
+_trusted: dict[tuple[str, str, str], bool] = {}
+
+
 def _assumable(role: Mapping[str, Any], service: str) -> bool:
+    """`_trusts`, known from the last time for the same trust policy."""
+    document = role.get("AssumeRolePolicyDocument") or "{}"
+    text = unquote(document) if isinstance(document, str) else json.dumps(document)
+    key = (text, service, str(_responses.get_region()))
+    if key not in _trusted:
+        if len(_trusted) > 4096:
+            _trusted.clear()
+        _trusted[key] = _trusts(role, text, service)
+    return _trusted[key]
+
+
+def _trusts(role: Mapping[str, Any], document: str, service: str) -> bool:
     """Whether the role's trust policy lets the service assume it: a statement allows it, and none denies it.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
     """
-    document = role.get("AssumeRolePolicyDocument") or {}
-    trust = json.loads(unquote(document)) if isinstance(document, str) else document
-    statements = trust.get("Statement") or []
+    statements = json.loads(document).get("Statement") or []
     context = _iam.EvalContext(
         principal_arn=service,
         principal_type="Service",

@@ -15,7 +15,7 @@ from local import ministack
 from local.functions import process
 from local.functions.code import PackageError, unpack
 from local.functions.environment import environment
-from local.functions.logs import write_log
+from local.functions.logs import Log
 from local.functions.pool import Pool
 from local.functions.process import EndedError, Process
 
@@ -51,13 +51,22 @@ class _Version:
     access_key: str
 
 
+@dataclass(frozen=True)
+class _Warm:
+    """A version's processes and its log."""
+
+    version: _Version
+    pool: Pool
+    log: Log
+
+
 class Functions:
     """The functions of one embedded AWS, in the event loop that this is made in."""
 
     def __init__(self, endpoint: str, folder: Path) -> None:
         self._endpoint = endpoint
         self._folder = folder
-        self._pools: dict[str, tuple[_Version, Pool]] = {}
+        self._warm: dict[str, _Warm] = {}
         self._running: set[asyncio.Task[Invocation]] = set()
 
     def attach(self) -> None:
@@ -82,9 +91,10 @@ class Functions:
 
     async def close(self) -> None:
         """Ends every process."""
-        for _, pool in self._pools.values():
-            pool.close()
-        self._pools.clear()
+        for warm in self._warm.values():
+            warm.pool.close()
+            warm.log.write()
+        self._warm.clear()
         if self._running:
             await asyncio.wait(self._running)
 
@@ -94,8 +104,8 @@ class Functions:
         running.add_done_callback(self._running.discard)
         return await asyncio.shield(running)
 
-    def _pool(self, function: ministack.Function) -> Pool:
-        """The version's pool; a new one when its code or configuration has changed since the last call."""
+    def _processes(self, function: ministack.Function) -> _Warm:
+        """The version's processes; new ones when its code or configuration has changed since the last call."""
         config = function.config
         version = str(config.get("Version", "$LATEST"))
         arn = ":".join(str(config["FunctionArn"]).split(":")[:7]) + f":{version}"
@@ -104,11 +114,11 @@ class Functions:
         seen = ("Handler", "Runtime", "MemorySize", "Environment", "LoggingConfig")
         settings = json.dumps({name: config.get(name) for name in seen}, sort_keys=True)
         wanted = _Version(str(config.get("CodeSha256")), settings, credentials.access_key)
-        known = self._pools.get(arn)
+        known = self._warm.get(arn)
         if known is not None:
-            if known[0] == wanted:
-                return known[1]
-            known[1].retire()
+            if known.version == wanted:
+                return known
+            known.pool.retire()
 
         async def start() -> Process:
             loop = asyncio.get_running_loop()
@@ -116,14 +126,14 @@ class Functions:
             variables = environment(config, credentials, self._endpoint, folder)
             return await process.start(variables, folder)
 
-        pool = Pool(start)
-        self._pools[arn] = (wanted, pool)
-        return pool
+        self._warm[arn] = _Warm(wanted, Pool(start), Log(config, credentials.access_key))
+        return self._warm[arn]
 
     async def _run(self, function: ministack.Function, payload: bytes, request_id: str) -> Invocation:
         config = function.config
         try:
-            async with self._pool(function).process() as worker:
+            warm = self._processes(function)
+            async with warm.pool.process() as worker:
                 started = time.perf_counter()
                 version = config.get("Version", "$LATEST")
                 worker.log(f"START RequestId: {request_id} Version: {version}")
@@ -133,8 +143,7 @@ class Functions:
                 lines, worker.lines = worker.lines, []
         except PackageError as error:
             return Invocation(_document("InvalidZipFileException", str(error), request_id), "Unhandled")
-        # After the answer: a caller does not wait for the log.
-        asyncio.get_running_loop().call_soon(write_log, config, worker.stream, lines)
+        warm.log.add(worker.stream, lines)
         return Invocation(body, "Unhandled" if failed else None, "\n".join(text for _, text in lines)[-TAIL:])
 
 

@@ -1,22 +1,47 @@
-"""Writes a function's log lines to its log group, with its role's permission."""
+"""Writes a function version's log lines to its log group, with its role's permission."""
 
+import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from local import ministack
 from local.functions.environment import log_group
 
+Line = tuple[int, str]
+# Lines of a busy function are written together this often; asking IAM for each call would cost a third of it.
+BUSY_SECONDS = 0.01
 
-def write_log(config: Mapping[str, Any], stream: str, lines: list[tuple[int, str]]) -> None:
-    """Adds the lines, if the function's role may; as in AWS, one that may not leaves no log and no error."""
-    _, _, _, region, account, *_ = str(config["FunctionArn"]).split(":")
-    group = log_group(config)
-    name = str(config["FunctionName"])
-    try:
-        role = ministack.role_session(str(config.get("Role")), name, service="lambda.amazonaws.com")
-    except ministack.RoleError:
-        return  # the role was deleted while the function ran
-    resource = f"arn:aws:logs:{region}:{account}:log-group:{group}:log-stream:{stream}"
-    with ministack.scope(account, region):
-        if ministack.authorize(role.access_key, "logs:PutLogEvents", resource, region=region) is None:
-            ministack.put_log_lines(group, stream, lines)
+
+class Log:
+    """The log of one version of a function. As in AWS, a role that may not write leaves no log and no error."""
+
+    def __init__(self, config: Mapping[str, Any], access_key: str) -> None:
+        _, _, _, self._region, self._account, *_ = str(config["FunctionArn"]).split(":")
+        self._group = log_group(config)
+        self._access_key = access_key
+        self._waiting: dict[str, list[Line]] = {}
+        self._written = 0.0
+        self._timer: asyncio.Handle | None = None
+
+    def add(self, stream: str, lines: list[Line]) -> None:
+        """Takes (milliseconds since the epoch, text) lines, and returns before they are written."""
+        self._waiting.setdefault(stream, []).extend(lines)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            busy = time.monotonic() - self._written < BUSY_SECONDS
+            self._timer = loop.call_later(BUSY_SECONDS, self.write) if busy else loop.call_soon(self.write)
+
+    def write(self) -> None:
+        """Writes what has been added so far."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._written = time.monotonic()
+        waiting, self._waiting = self._waiting, {}
+        for stream, lines in waiting.items():
+            resource = f"arn:aws:logs:{self._region}:{self._account}:log-group:{self._group}:log-stream:{stream}"
+            with ministack.scope(self._account, self._region):
+                allowed = ministack.authorize(self._access_key, "logs:PutLogEvents", resource, region=self._region)
+                if allowed is None:
+                    ministack.put_log_lines(self._group, stream, lines)
