@@ -32,7 +32,6 @@ async def parallel(visit: Visit, state: d.Parallel) -> Json:
         )
     except StateFailure:
         branch.last = max(fork.last for fork in forks)
-        branch.note("ParallelStateFailed")
         raise
     branch.last = max(fork.last for fork in forks)
     branch.note("ParallelStateSucceeded")
@@ -50,15 +49,14 @@ async def inline_map(visit: Visit, state: d.Map) -> Json:
         await _all([iterations.work() for _ in range(min(concurrency, INLINE_CONCURRENCY, len(items)))])
     except StateFailure:
         iterations.note_aborted()
-        branch.last = iterations.last
-        branch.note("MapStateFailed")
+        branch.last = iterations.failed
         raise
     branch.last = iterations.last
     branch.run.recorder.add("MapStateSucceeded", branch.last)  # recorded from AWS: the exit follows the iteration
     return iterations.outputs
 
 
-def items_of(visit: Visit, state: d.Map) -> list[Json]:
+def items_of(visit: Visit, state: d.Map | d.DistributedMap) -> list[Json]:
     """The items a Map is to run over. Raises `EvaluationFailed` when they are not an array."""
     if state.items is None:
         if not isinstance(visit.input, list):
@@ -87,6 +85,8 @@ class _Iterations:
         self._running: dict[int, int] = {}
         self.outputs: list[Json] = [None] * len(items)
         self.last = visit.branch.last
+        self.failed = visit.branch.last
+        """The last event within the iteration that failed, which what comes next follows."""
 
     async def work(self) -> None:
         """Takes items until there are none left."""
@@ -112,6 +112,7 @@ class _Iterations:
                 value = self._state.item_selector(Scope({**scope.states, "context": with_item}, scope.variables))
             self.outputs[index] = await visit.descend(self._state.processor, value, fork)
         except StateFailure:
+            self.failed = fork.last
             self._note(fork.last, "Failed", index)
             raise
         self._note(fork.last, "Succeeded", index)

@@ -83,7 +83,11 @@ def _rendered(details: dict[str, Json], data: bool) -> dict[str, Json]:
     """Documents are kept as values and written as JSON text only when somebody reads them."""
     shown: dict[str, Json] = {}
     for name, value in details.items():
-        if name not in _DOCUMENTS:
+        if name == "assignedVariables":
+            if data:
+                shown[name] = {variable: text(assigned) for variable, assigned in value.items()}
+                shown[f"{name}Details"] = _INCLUDED
+        elif name not in _DOCUMENTS:
             if data or name not in ("cause", "error"):
                 shown[name] = value
         elif data:

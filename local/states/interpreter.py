@@ -10,7 +10,7 @@ from typing import Any
 
 from lambda_src.contract import MAX_STATE_BYTES
 from local.states import definition as d
-from local.states import fanout
+from local.states import distributed, fanout
 from local.states.clock import Clock
 from local.states.documents import compact, text
 from local.states.expressions import EvaluationFailed, Expression, Render, Scope
@@ -41,6 +41,7 @@ class Surroundings:
     clock: Clock
     recorder: Recorder
     context: Mapping[str, Json]
+    map_runs: distributed.MapRuns
 
 
 @dataclass
@@ -52,6 +53,8 @@ class Branch:
     last: int = 0
     context: Mapping[str, Json] = field(default_factory=dict)
     visits: int = 0
+    position: tuple[str, Json] | None = None
+    """The state it is in and that state's input, from which a redrive goes on."""
 
     def note(self, kind: str, details: dict[str, Json] | None = None, key: str = "") -> int:
         """Adds an event to the history, after this branch's last one."""
@@ -63,11 +66,12 @@ class Branch:
         return Branch(self.run, dict(self.variables), self.last, {**self.context, **(context or {})})
 
 
-async def run(machine: d.Machine, value: Json, branch: Branch) -> Json:
-    """Runs `machine` on `value` and gives its output. Raises `StateFailure`."""
-    name: str | None = machine.start
+async def run(machine: d.Machine, value: Json, branch: Branch, start: str | None = None) -> Json:
+    """Runs `machine` on `value`, from `start` if that is given, and gives its output. Raises `StateFailure`."""
+    name: str | None = start or machine.start
     while name is not None:
         branch.visits += 1
+        branch.position = (name, value)
         if branch.visits % _STATES_BETWEEN_YIELDS == 0:
             await asyncio.sleep(0)
         value, name = await Visit(machine.states[name], value, branch).take()
@@ -82,6 +86,7 @@ class Visit:
         self.input = value
         self.branch = branch
         self.retries = 0
+        self._before = branch.last
         self.entered = branch.note(
             f"{state.type}StateEntered", {"name": state.name, "input": value}, "stateEnteredEventDetails"
         )
@@ -111,12 +116,11 @@ class Visit:
                     result = await self._work(state)
                     return self._leave(state.then, result, {"result": result})
                 except EvaluationFailed as problem:
-                    failure = self.evaluation_failure(problem)
-                    self._note_container_failure()
-                    raise failure from problem
+                    raise self.evaluation_failure(problem) from problem
             except StateFailure as failure:
                 delay = attempts.next_delay(failure)
                 if delay is None:
+                    self._note_container_failure()
                     return self._catch(state, failure)
                 await self.branch.run.clock.sleep(delay)
                 self.retries = attempts.total
@@ -136,6 +140,8 @@ class Visit:
             return await self._call(state)
         if isinstance(state, d.Parallel):
             return await fanout.parallel(self, state)
+        if isinstance(state, d.DistributedMap):
+            return await distributed.distributed_map(self, state)
         assert isinstance(state, d.Map)
         return await fanout.inline_map(self, state)
 
@@ -199,14 +205,13 @@ class Visit:
             assigned = {} if then.assign is None else then.assign(scope)
             self.branch.variables.update(assigned)
         else:
-            output = value
+            output, assigned = value, {}
         if output is not self.input:
             self._check_size(output)
-        self.branch.note(
-            f"{self.state.type}StateExited",
-            {"name": self.state.name, "output": output},
-            "stateExitedEventDetails",
-        )
+        details = {"name": self.state.name, "output": output}
+        if assigned:
+            details["assignedVariables"] = assigned
+        self.branch.note(f"{self.state.type}StateExited", details, "stateExitedEventDetails")
         return output, then.next
 
     async def descend(self, machine: d.Machine, value: Json, fork: Branch) -> Json:
@@ -218,7 +223,8 @@ class Visit:
             raise StateFailure(DATA_LIMIT_EXCEEDED, too_large(self.state.name), terminal=True)
 
     def _note_container_failure(self) -> None:
-        if isinstance(self.state, d.Map | d.Parallel):
+        """Recorded from AWS: only the failure that nothing retries, caught or not, ends a Map or a Parallel."""
+        if isinstance(self.state, d.Map | d.DistributedMap | d.Parallel):
             self.branch.note(f"{self.state.type}StateFailed")
 
     # What expressions see, and what becomes of their failures
@@ -258,6 +264,8 @@ class Visit:
         details = {"state": self.state.name, "error": QUERY_EVALUATION_ERROR, "cause": cause}
         if problem.location:
             details["location"] = problem.location
+        if self.branch.last == self.entered and not isinstance(self.state, d.Wait):
+            self.branch.last = self._before  # as recorded from AWS, which leaves out the state's own entry
         self.branch.note("EvaluationFailed", details, "evaluationFailedEventDetails")
         return StateFailure(QUERY_EVALUATION_ERROR, cause)
 
