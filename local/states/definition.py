@@ -60,7 +60,6 @@ class Task(Resilient):
     integration: Integration
     arguments: Render | None
     timeout: Seconds | None
-    heartbeat: Seconds | None
 
 
 @dataclass(frozen=True)

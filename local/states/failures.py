@@ -42,18 +42,15 @@ def too_large(what: str) -> str:
 def matches(names: Sequence[str], failure: StateFailure) -> bool:
     """Whether an ErrorEquals list names this failure.
 
-    `States.ALL` names every error but `States.Runtime`, `States.TaskFailed` every one but `States.Timeout` too.
+    Nothing holds `States.Runtime`. `States.ALL` names every other error, `States.TaskFailed` all but `States.Timeout`.
     https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
     AWS's own recordings show `States.ALL` catching a task's `States.DataLimitExceeded`, so it does here; a state's
     own output over the limit is terminal.
     """
-    if failure.terminal:
-        return False
     error = failure.error or ""
-    return any(
-        name == error or (name == ALL and error != RUNTIME) or (name == TASK_FAILED and error not in (RUNTIME, TIMEOUT))
-        for name in names
-    )
+    if failure.terminal or error == RUNTIME:
+        return False
+    return any(name in (error, ALL) or (name == TASK_FAILED and error != TIMEOUT) for name in names)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from local.states import definition as d
+from local.states import map_parser
 from local.states.expressions import Expression, Render, SyntaxProblem, compile_template, is_expression
 from local.states.failures import ALL, Retrier
 from local.states.integrations import UnknownIntegration, find_integration
@@ -34,16 +35,14 @@ _COMMON = frozenset({"Type", "Comment", "QueryLanguage"})
 _RESULT = frozenset({"Output", "Assign"})
 _RESILIENT = _COMMON | _TRANSITION | _RESULT | {"Retry", "Catch"}
 FIELDS = {
-    "Task": _RESILIENT | {"Resource", "Arguments", "TimeoutSeconds", "HeartbeatSeconds"},
+    "Task": _RESILIENT | {"Resource", "Arguments", "TimeoutSeconds"},
     "Pass": _COMMON | _TRANSITION | _RESULT,
     "Wait": _COMMON | _TRANSITION | _RESULT | {"Seconds", "Timestamp"},
     "Choice": _COMMON | _RESULT | {"Choices", "Default"},
     "Succeed": _COMMON | {"Output"},
     "Fail": _COMMON | {"Error", "Cause"},
     "Parallel": _RESILIENT | {"Arguments", "Branches"},
-    "Map": _RESILIENT
-    | {"ItemProcessor", "Items", "ItemSelector", "MaxConcurrency"}
-    | {"ToleratedFailureCount", "ToleratedFailurePercentage"},
+    "Map": _RESILIENT | map_parser.FIELDS,
 }
 """The fields each type of state may have in JSONata."""
 
@@ -54,6 +53,10 @@ JSONPATH_FIELDS = frozenset(
         "MaxConcurrencyPath", "ToleratedFailureCountPath", "ToleratedFailurePercentagePath", "Result",
     }
 )  # fmt: skip
+_NOT_RUN = {
+    "HeartbeatSeconds": "heartbeats belong to .waitForTaskToken, which it does not run",
+    "Credentials": "every call is made with the state machine's own role",
+}
 _RETRY_FIELDS = frozenset(
     {
         "ErrorEquals",
@@ -68,7 +71,6 @@ _RETRY_FIELDS = frozenset(
 _CATCH_FIELDS = frozenset({"ErrorEquals", "Next", "Output", "Assign", "Comment"})
 _CHOICE_FIELDS = frozenset({"Condition", "Next", "Output", "Assign", "Comment"})
 _MACHINE_FIELDS = frozenset({"StartAt", "States", "Comment", "QueryLanguage", "TimeoutSeconds", "Version"})
-_PROCESSOR_FIELDS = frozenset({"StartAt", "States", "Comment", "QueryLanguage", "ProcessorConfig"})
 _BRANCH_FIELDS = frozenset({"StartAt", "States", "Comment", "QueryLanguage"})
 
 
@@ -78,19 +80,31 @@ def parse(text: str, kind: str = "STANDARD") -> d.Machine:
     Raises `InvalidDefinition` with every problem found.
     """
     try:
-        document = json.loads(text)
-    except ValueError as problem:
+        document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates)
+    except (ValueError, RecursionError) as problem:
         raise InvalidDefinition([Problem(INVALID_JSON, str(problem), "")]) from problem
     if not isinstance(document, dict):
         raise InvalidDefinition([Problem(SCHEMA, "Definition must be a valid JSON object", "")])
-    reader = _Reader(kind)
+    reader = Reader(kind)
     machine = reader.machine(document, "", _MACHINE_FIELDS)
     if reader.problems.found or machine is None:
         raise InvalidDefinition(reader.problems.found)
     return machine
 
 
-class _Reader:
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _without_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"Duplicate field '{next(name for name in names if names.count(name) > 1)}'")
+    return found
+
+
+class Reader:
     """One reading of one definition; problems gather as it goes."""
 
     def __init__(self, kind: str) -> None:
@@ -103,7 +117,7 @@ class _Reader:
         if not isinstance(value, dict):
             self.problems.add("Expected a JSON object", at)
             return None
-        self._check_fields(value, at, allowed)
+        self.check_fields(value, at, allowed)
         language = value.get("QueryLanguage", "JSONata" if at else "JSONPath")
         if language != "JSONata":
             self.problems.add(
@@ -123,16 +137,21 @@ class _Reader:
             for name, body in value["States"].items()
             if (state := self._state(name, body, f"{at}/States/{name}")) is not None
         }
+        if not isinstance(value["StartAt"], str):
+            self.problems.add("The field 'StartAt' must be a string", f"{at}/StartAt")
+            return None
         self._check_reachable(value, at)
-        timeout = self._constant_number(value, "TimeoutSeconds", at, lowest=1)
+        timeout = self.constant_number(value, "TimeoutSeconds", at, lowest=1)
         return d.Machine(value["StartAt"], states, timeout)
 
-    def _check_fields(self, value: dict[str, Json], at: str, allowed: Iterable[str]) -> None:
+    def check_fields(self, value: dict[str, Json], at: str, allowed: Iterable[str]) -> None:
         for name in value:
             if name in allowed:
                 continue
             if name in JSONPATH_FIELDS:
                 self.problems.add(f"The field '{name}' is of JSONPath and cannot be used with JSONata", f"{at}/{name}")
+            elif name in _NOT_RUN:
+                self.problems.add(f"The embedded AWS does not run '{name}': {_NOT_RUN[name]}", f"{at}/{name}")
             else:
                 self.problems.add(f"The field '{name}' is not supported here", f"{at}/{name}")
 
@@ -177,7 +196,7 @@ class _Reader:
             return None
         if body.get("QueryLanguage", "JSONata") != "JSONata":
             self.problems.add("QueryLanguage can not be 'JSONPath' if set to 'JSONata' for whole state machine", at)
-        self._check_fields(body, at, FIELDS[kind])
+        self.check_fields(body, at, FIELDS[kind])
         build: Callable[[str, dict[str, Json], str], d.State | None] = getattr(self, f"_{kind.lower()}")
         return build(name, body, at)
 
@@ -195,27 +214,26 @@ class _Reader:
                     self.problems.add(message, f"{at}/Arguments{where}")
             except UnknownIntegration as problem:
                 self.problems.add(str(problem), f"{at}/Resource")
-        arguments = self._template(body, "Arguments", at)
-        timeout = self._seconds(body, "TimeoutSeconds", at, lowest=1)
-        heartbeat = self._seconds(body, "HeartbeatSeconds", at, lowest=1)
-        then, retriers, catchers = self._then(body, at), self._retriers(body, at), self._catchers(body, at)
+        arguments = self.template(body, "Arguments", at)
+        timeout = self.seconds(body, "TimeoutSeconds", at, lowest=1)
+        then, retriers, catchers = self.then(body, at), self.retriers(body, at), self.catchers(body, at)
         if integration is None:
             return None
-        return d.Task(name, then, retriers, catchers, integration, arguments, timeout, heartbeat)
+        return d.Task(name, then, retriers, catchers, integration, arguments, timeout)
 
     def _pass(self, name: str, body: dict[str, Json], at: str) -> d.State:
-        return d.Pass(name, self._then(body, at))
+        return d.Pass(name, self.then(body, at))
 
     def _wait(self, name: str, body: dict[str, Json], at: str) -> d.State:
         if ("Seconds" in body) == ("Timestamp" in body):
             self.problems.add("Exactly one of [Seconds, Timestamp] is required", at)
-        seconds = self._seconds(body, "Seconds", at, lowest=0)
+        seconds = self.seconds(body, "Seconds", at, lowest=0)
         timestamp: Json = body.get("Timestamp")
         if is_expression(timestamp):
             timestamp = self._expression(timestamp, "Timestamp", at)
         elif timestamp is not None and not (isinstance(timestamp, str) and RFC3339.fullmatch(timestamp)):
             self.problems.add("String does not match RFC3339 timestamp", f"{at}/Timestamp")
-        return d.Wait(name, self._then(body, at), seconds, timestamp)
+        return d.Wait(name, self.then(body, at), seconds, timestamp)
 
     def _choice(self, name: str, body: dict[str, Json], at: str) -> d.State:
         choices = body.get("Choices")
@@ -228,7 +246,7 @@ class _Reader:
             if not isinstance(choice, dict):
                 self.problems.add("Expected a JSON object", where)
                 continue
-            self._check_fields(choice, where, _CHOICE_FIELDS)
+            self.check_fields(choice, where, _CHOICE_FIELDS)
             condition: Json = choice.get("Condition")
             if is_expression(condition):
                 condition = self._expression(condition, f"Choices[{index}]/Condition", at)
@@ -239,6 +257,8 @@ class _Reader:
             then = self._outcome(choice, at, f"Choices[{index}]/", choice.get("Next"))
             if condition is not None:
                 branches.append((condition, then))
+        if "Default" in body and not isinstance(body["Default"], str):
+            self.problems.add("The field 'Default' must be a string", f"{at}/Default")
         then = self._outcome(body, at, "", body.get("Default"))
         return d.Choice(name, then, tuple(branches), "Default" in body)
 
@@ -249,7 +269,7 @@ class _Reader:
         for field in ("Error", "Cause"):
             if field in body and not isinstance(body[field], str):
                 self.problems.add(f"The field '{field}' must be a string", f"{at}/{field}")
-        error, cause = self._template(body, "Error", at), self._template(body, "Cause", at)
+        error, cause = self.template(body, "Error", at), self.template(body, "Cause", at)
         return d.Fail(name, d.Transition(None), error, cause)
 
     def _parallel(self, name: str, body: dict[str, Json], at: str) -> d.State:
@@ -259,45 +279,19 @@ class _Reader:
             branches = []
         read = [self.machine(branch, f"{at}/Branches[{i}]", _BRANCH_FIELDS) for i, branch in enumerate(branches)]
         machines = tuple(machine for machine in read if machine is not None)
-        arguments = self._template(body, "Arguments", at)
-        then, retriers, catchers = self._then(body, at), self._retriers(body, at), self._catchers(body, at)
+        arguments = self.template(body, "Arguments", at)
+        then, retriers, catchers = self.then(body, at), self.retriers(body, at), self.catchers(body, at)
         return d.Parallel(name, then, retriers, catchers, arguments, machines)
 
     def _map(self, name: str, body: dict[str, Json], at: str) -> d.State | None:
-        processor = self._processor(body, at)
-        items = body.get("Items")
-        if items is not None and not isinstance(items, list) and not is_expression(items):
-            self.problems.add("The field 'Items' must be an array or a JSONata expression", f"{at}/Items")
-        if {"ToleratedFailureCount", "ToleratedFailurePercentage"} & body.keys():
-            self.problems.add("Tolerated failures are of a Map in DISTRIBUTED mode", at)
-        state = d.Map(
-            name,
-            self._then(body, at),
-            self._retriers(body, at),
-            self._catchers(body, at),
-            self._template(body, "Items", at),
-            self._template(body, "ItemSelector", at),
-            self._seconds(body, "MaxConcurrency", at, lowest=0),
-            None,
-            None,
-            processor or d.Machine("", {}),
-        )
-        return state if processor else None
-
-    def _processor(self, body: dict[str, Json], at: str) -> d.Machine | None:
-        processor = body.get("ItemProcessor")
-        if not isinstance(processor, dict):
-            self.problems.add("These fields are required: [ItemProcessor]", at)
-            return None
-        config = processor.get("ProcessorConfig", {"Mode": "INLINE"})
-        if config != {"Mode": "INLINE"}:
-            message = f"The embedded AWS does not run a Map with this ProcessorConfig: {json.dumps(config)}"
-            self.problems.add(message, f"{at}/ItemProcessor/ProcessorConfig")
-        return self.machine(processor, f"{at}/ItemProcessor", _PROCESSOR_FIELDS)
+        return map_parser.read_map(self, name, body, at)
 
     # The parts that states share
 
-    def _then(self, body: dict[str, Json], at: str) -> d.Transition:
+    def then(self, body: dict[str, Json], at: str) -> d.Transition:
+        for field, kind in (("Next", str), ("End", bool)):
+            if field in body and not isinstance(body[field], kind):
+                self.problems.add(f"The field '{field}' must be a {_KINDS[kind]}", f"{at}/{field}")
         if ("Next" in body) == (body.get("End") is True):
             self.problems.add("Exactly one of [Next, End] is required", at)
         return self._outcome(body, at, "", body.get("Next"))
@@ -308,16 +302,16 @@ class _Reader:
             message = "The field 'Assign' must be an object that does not assign 'states'"
             self.problems.add(message, f"{at}/{within}Assign")
         return d.Transition(
-            target, self._template(body, "Output", at, within), self._template(body, "Assign", at, within)
+            target, self.template(body, "Output", at, within), self.template(body, "Assign", at, within)
         )
 
-    def _retriers(self, body: dict[str, Json], at: str) -> tuple[Retrier, ...]:
+    def retriers(self, body: dict[str, Json], at: str) -> tuple[Retrier, ...]:
         retriers = []
         for where, entry, errors in self._error_entries(body, "Retry", at, _RETRY_FIELDS):
-            interval = self._constant_number(entry, "IntervalSeconds", where, lowest=1)
-            attempts = self._constant_number(entry, "MaxAttempts", where, lowest=0)
-            rate = self._constant_number(entry, "BackoffRate", where, lowest=1.0, whole=False)
-            longest = self._constant_number(entry, "MaxDelaySeconds", where, lowest=1)
+            interval = self.constant_number(entry, "IntervalSeconds", where, lowest=1)
+            attempts = self.constant_number(entry, "MaxAttempts", where, lowest=0)
+            rate = self.constant_number(entry, "BackoffRate", where, lowest=1.0, whole=False)
+            longest = self.constant_number(entry, "MaxDelaySeconds", where, lowest=1)
             if longest is not None and longest <= (interval or 1):
                 self.problems.add("MaxDelaySeconds must be greater than IntervalSeconds", f"{where}/MaxDelaySeconds")
             jitter = entry.get("JitterStrategy", "NONE")
@@ -336,7 +330,7 @@ class _Reader:
             )
         return tuple(retriers)
 
-    def _catchers(self, body: dict[str, Json], at: str) -> tuple[d.Catcher, ...]:
+    def catchers(self, body: dict[str, Json], at: str) -> tuple[d.Catcher, ...]:
         catchers = []
         for index, (where, entry, errors) in enumerate(self._error_entries(body, "Catch", at, _CATCH_FIELDS)):
             if not isinstance(entry.get("Next"), str):
@@ -357,7 +351,7 @@ class _Reader:
             if not isinstance(entry, dict):
                 self.problems.add("Expected a JSON object", where)
                 continue
-            self._check_fields(entry, where, allowed)
+            self.check_fields(entry, where, allowed)
             errors = entry.get("ErrorEquals")
             if not isinstance(errors, list) or not errors or not all(isinstance(error, str) for error in errors):
                 self.problems.add("ErrorEquals must be a list of error names, not empty", f"{where}/ErrorEquals")
@@ -368,7 +362,7 @@ class _Reader:
             read.append((where, entry, tuple(errors)))
         return read
 
-    def _template(self, body: dict[str, Json], field: str, at: str, within: str = "") -> Render | None:
+    def template(self, body: dict[str, Json], field: str, at: str, within: str = "") -> Render | None:
         if field not in body:
             return None
         try:
@@ -384,12 +378,12 @@ class _Reader:
             self.problems.add(str(problem), f"{at}/{field}", QUERY)
             return None
 
-    def _seconds(self, body: dict[str, Json], field: str, at: str, lowest: int) -> d.Seconds | None:
+    def seconds(self, body: dict[str, Json], field: str, at: str, lowest: int) -> d.Seconds | None:
         if is_expression(body.get(field)):
             return self._expression(body[field], field, at)
-        return self._constant_number(body, field, at, lowest)
+        return self.constant_number(body, field, at, lowest)
 
-    def _constant_number(
+    def constant_number(
         self, body: dict[str, Json], field: str, at: str, lowest: float, *, whole: bool = True
     ) -> float | None:
         if field not in body:
@@ -404,6 +398,7 @@ class _Reader:
         return float(value)
 
 
+_KINDS = {str: "string", bool: "boolean"}
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 """What Wait's Timestamp may look like."""
 
