@@ -1,4 +1,4 @@
-"""The CDK app: picks the stage and builds both stacks. `cdk synth -c stage=prod` picks another than `local`."""
+"""The CDK app: picks the stage (`-c stage=prod`; without it `local`) and builds both stacks."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from stacks.inference import InferenceStack
 from stacks.ml_workflow import MlWorkflowStack
 from stacks.settings import STAGES
 
-CONTEXT = {"aws:cdk:bundling-stacks": []}
-"""Functions go up as they were built: no stack is left for the CDK to bundle in Docker. The CLI sends a value of
-its own, so this has to come after it."""
+CONTEXT: dict[str, list[str]] = {"aws:cdk:bundling-stacks": []}
+"""Functions go up as they were built: no stack is left for the CDK to bundle in Docker. The CLI sends a
+value of its own, so this has to come after it."""
 
 
-def build(context: Mapping[str, Any] | None = None) -> App:
-    """Both stacks in the context's stage. Raises `ValueError` for an unknown stage, and `BuildError`."""
-    app = App(context=context, post_cli_context=CONTEXT)
+def build(context: Mapping[str, Any] | None = None, outdir: str | None = None) -> App:
+    """Both stacks in the context's stage, to be written to `outdir` (by default where the CLI says).
+
+    Raises `ValueError` for an unknown stage, and `BuildError`."""
+    app = App(context=context, outdir=outdir, post_cli_context=CONTEXT)
     stage = app.node.try_get_context("stage") or "local"
     if stage not in STAGES:
         raise ValueError(f"stage: expected one of {', '.join(STAGES)}, received {stage}")

@@ -8,7 +8,7 @@ from lambda_src.contract import Json, PredictionCountMismatch, brief
 def paired(ids: list[str], indexes: list[int], predictions: Json) -> list[dict[str, Json]]:
     """`{"id", "index", "prediction"}` for each record, in order.
 
-    Raises `PredictionCountMismatch` when there is not one prediction a record: which one is missing, nobody knows.
+    Raises `PredictionCountMismatch` when there is not one prediction a record: nobody knows which.
     """
     if not isinstance(predictions, list):
         raise PredictionCountMismatch(

@@ -1,4 +1,4 @@
-"""Predict: answers with the model that lies inside the function, through the contract SageMaker calls it by."""
+"""Predict: answers with the model that lies inside the function, through SageMaker's own contract."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def handler(event: Json, context: object) -> dict[str, Any]:
 def load(model_dir: Path) -> Callable[[Json], Json]:
     """The model as a function from instances to predictions, loaded once for the life of the process.
 
-    `code/inference.py` has `model_fn(model_dir)`, `input_fn(body, content_type)`, `predict_fn(data, model)` and
-    `output_fn(predictions, accept)`: an endpoint calls the same four, with the same bytes.
+    `code/inference.py` has `model_fn(model_dir)`, `input_fn(body, content_type)`, `predict_fn(data, model)`
+    and `output_fn(predictions, accept)`: an endpoint calls the same four, with the same bytes.
     https://sagemaker.readthedocs.io/en/stable/frameworks/pytorch/using_pytorch.html#serve-a-pytorch-model
     """
     path = model_dir / "code" / "inference.py"

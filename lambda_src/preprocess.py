@@ -46,9 +46,9 @@ FEATURES = (
 def handler(event: Json, context: object) -> dict[str, Any]:
     """`{"instances", "ids", "indexes", "rejected"}` of a request or of one batch of a job.
 
-    `instances` (lists of numbers, in the order of `FEATURES`), `ids` and `indexes` are equally long and belong
-    together by position. In a request an id stands for its record, so the second record with an id is rejected
-    (`DuplicateId`). In a job the index does, and no batch sees the others, so each record is predicted.
+    `instances` (lists of numbers, in the order of `FEATURES`), `ids` and `indexes` are equally long and
+    belong together by position. In a request an id stands for its record, so the second record with an id
+    is rejected (`DuplicateId`). In a job the index does, and no batch sees the others, so each record is predicted.
     Raises `contract.InvalidRequest` when the event holds no records.
     """
     items = contract.items_of(event)
@@ -62,9 +62,7 @@ def handler(event: Json, context: object) -> dict[str, Any]:
     }
 
 
-def prepare(
-    items: list[Item], *, unique_ids: bool
-) -> tuple[list[tuple[str, int, list[float]]], list[dict[str, Json]]]:
+def prepare(items: list[Item], *, unique_ids: bool) -> tuple[list[tuple[str, int, list[float]]], list[dict[str, Json]]]:
     """Each item either as (id, index, instance) or as a rejection: no record stops another."""
     prepared: list[tuple[str, int, list[float]]] = []
     rejected: list[dict[str, Json]] = []
@@ -76,7 +74,7 @@ def prepare(
             if unique_ids and seen.setdefault(identity, item.index) != item.index:
                 raise RejectedRecord(
                     "DuplicateId",
-                    f"expected each id once, received {contract.brief(identity)} in record {seen[identity]} already",
+                    f"expected each id once, received {contract.brief(identity)} already at index {seen[identity]}",
                 )
             prepared.append((identity, item.index, instance_of(item.value)))
         except RejectedRecord as reason:
@@ -93,16 +91,14 @@ def instance_of(record: dict[str, Json]) -> list[float]:
 def number(record: dict[str, Json], feature: str) -> float:
     """One feature: a JSON number, or text that reads as one (in CSV every value is text).
 
-    Raises `RejectedRecord`: `MissingFeature` (absent, null or blank), `NotANumber`, `NotFinite` (NaN, an infinity,
-    or beyond what a double-precision number holds).
+    Raises `RejectedRecord`: `MissingFeature` (absent, null or blank), `NotANumber`, `NotFinite` (NaN, an
+    infinity, or beyond what a double-precision number holds).
     """
     value = record.get(feature)
     if value is None or (isinstance(value, str) and not value.strip()):
         raise RejectedRecord("MissingFeature", f"expected a number in '{feature}', received nothing")
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise RejectedRecord(
-            "NotANumber", f"expected a number in '{feature}', received {contract.brief(value)}"
-        )
+        raise RejectedRecord("NotANumber", f"expected a number in '{feature}', received {contract.brief(value)}")
     received = contract.brief(value)
     try:
         result: float | None = float(value)
@@ -118,7 +114,7 @@ def number(record: dict[str, Json], feature: str) -> float:
 
 
 def speakable(value: Json) -> Json:
-    """The value with `1e999` and the like as text: JSON has no infinity, so as a number it could not leave here."""
+    """The value with `1e999` and the like as text: as an infinity it would have no JSON."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):

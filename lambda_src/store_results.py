@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 BUCKET_VARIABLE = "RESULTS_BUCKET"
 """The environment variable that names the data bucket."""
 
-TRANSIENT = frozenset(
-    {"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "500", "502", "503", "504"}
-)
+TRANSIENT = frozenset({"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "500", "502", "503", "504"})
 """S3's errors that pass. https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"""
 
 CONFLICTING = frozenset({"ConditionalRequestConflict", "OperationAborted"})
@@ -34,10 +32,10 @@ class S3Unavailable(RuntimeError):
 
 
 def handler(event: Json, context: object) -> dict[str, Any]:
-    """`{"results": "s3://bucket/key" or null, "predicted": count, "rejected": [...]}` once everything is stored.
+    """`{"results": "s3://bucket/key" or null, "predicted": count, "rejected": [...]}` once all is stored.
 
-    The event is `{"prefix", "ids", "indexes", "predictions", "rejected"}`. The key comes from the prefix and the
-    batch's first index, so that a second run of the same batch finds its own results and leaves them.
+    The event is `{"prefix", "ids", "indexes", "predictions", "rejected"}`. The key comes from the prefix
+    and the batch's first index, so that a second run of the same batch finds its own results and leaves them.
     Raises `contract.PredictionCountMismatch`, `contract.ResultConflict`, `S3Unavailable`, or botocore's
     `ClientError` for what no retry cures.
     """
@@ -67,15 +65,13 @@ def store(
 
 
 def put_once(client: S3Client, bucket: str, key: str, body: bytes) -> None:
-    """Writes the object if there is none. One with the same bytes is the same result; other bytes are a conflict.
+    """Writes the object if there is none. The same bytes are the same result; others are a conflict.
 
     Raises `contract.ResultConflict`, `S3Unavailable` or botocore's `ClientError`.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
     """
     try:
-        client.put_object(
-            Bucket=bucket, Key=key, Body=body, ContentType="application/x-ndjson", IfNoneMatch="*"
-        )
+        client.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/x-ndjson", IfNoneMatch="*")
     except ClientError as error:
         if code_of(error) != "PreconditionFailed":
             raise explained(error) from error
@@ -103,13 +99,11 @@ def code_of(error: ClientError) -> str:
 
 
 def explained(error: ClientError) -> Exception:
-    """The error under the name that the state machine knows it by: its Retry cannot look inside a `ClientError`."""
+    """The error under a name of its own: a Retry cannot look inside a `ClientError`."""
     return S3Unavailable(str(error)) if code_of(error) in TRANSIENT | CONFLICTING else error
 
 
 @functools.cache
 def s3() -> S3Client:
     """A client that tries once: the state machine counts the tries, and retries under retries multiply."""
-    return boto3.client(
-        "s3", config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10)
-    )
+    return boto3.client("s3", config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10))

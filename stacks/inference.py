@@ -18,8 +18,8 @@ from stacks.settings import Settings
 class InferenceStack(Stack):
     """Takes a request; its output is `{"results": "s3://...", "predicted": count, "rejected": [...]}`."""
 
-    def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:
-        super().__init__(scope, id, env=Environment(region=settings.region))
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
+        super().__init__(scope, construct_id, env=Environment(region=settings.region))
         self.data = DataBucket(self, "Data", settings=settings)
         self.endpoint = ModelEndpoint(self, "Model", archive=model_archive(), settings=settings)
         self.preprocess = PythonFunction(self, "PreprocessData", module="preprocess", settings=settings)

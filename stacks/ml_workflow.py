@@ -16,12 +16,10 @@ from stacks.settings import Settings
 class MlWorkflowStack(Stack):
     """Takes a request; its output is `{"predictions": [...], "rejected": [...]}`."""
 
-    def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:
-        super().__init__(scope, id, env=Environment(region=settings.region))
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
+        super().__init__(scope, construct_id, env=Environment(region=settings.region))
         self.preprocess = PythonFunction(self, "Preprocess", module="preprocess", settings=settings)
-        self.predict = PythonFunction(
-            self, "Predict", module="predict", settings=settings, model=unpacked_model()
-        )
+        self.predict = PythonFunction(self, "Predict", module="predict", settings=settings, model=unpacked_model())
 
         steps = Construct(self, "Steps")
         preprocess = FunctionStep(

@@ -18,6 +18,9 @@ ENDPOINT_SECONDS = 60
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
 """
 
+MARGIN_SECONDS = 5
+"""How much longer a task waits than what it calls may take: so the callee tells of its timeout itself."""
+
 
 class InvalidSettings(ValueError):
     """A value that cannot work: the message names the setting, the value received and what is allowed."""
@@ -27,8 +30,8 @@ class InvalidSettings(ValueError):
 class Settings:
     """One stage. Refuses values that cannot work with `InvalidSettings`.
 
-    Times are whole seconds. `on_this_machine` builds functions for the Python that runs the app and its operating
-    system, instead of Lambda's.
+    Times are whole seconds. `on_this_machine` builds functions for the Python that runs the app and its
+    operating system, instead of Lambda's.
     """
 
     stage: str
@@ -71,7 +74,7 @@ class Settings:
         self._within("function_memory", self.function_memory, 128, 10_240)
         self._within("function_timeout", self.function_timeout, 1, 900)
         self._within("model_instances", self.model_instances, 1, 1_000)
-        longest_step = max(self.function_timeout, ENDPOINT_SECONDS)
+        longest_step = max(self.function_timeout, ENDPOINT_SECONDS) + MARGIN_SECONDS
         if self.machine_timeout <= longest_step:
             raise InvalidSettings(
                 f"machine_timeout: expected more than the {longest_step} seconds that one step may take, "

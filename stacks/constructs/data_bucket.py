@@ -10,10 +10,10 @@ from stacks.settings import Settings
 
 
 class DataBucket(Construct):
-    """A private, encrypted bucket, with grants as narrow as what a step does: `Bucket.grant_*` are far wider."""
+    """A private, encrypted bucket, with grants as narrow as a step: `Bucket.grant_*` are far wider."""
 
-    def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:
-        super().__init__(scope, id)
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
+        super().__init__(scope, construct_id)
         self.bucket = s3.Bucket(
             self,
             "Bucket",
@@ -24,7 +24,7 @@ class DataBucket(Construct):
         )
 
     def grant_store(self, grantee: iam.IGrantable, prefix: str) -> iam.Grant:
-        """Lets the grantee write objects whose keys begin with `prefix` once, and read them back to compare."""
+        """Lets the grantee write objects whose keys begin with `prefix`, and read them to compare."""
         return iam.Grant.add_to_principal(
             grantee=grantee,
             actions=["s3:GetObject", "s3:PutObject"],

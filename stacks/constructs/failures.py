@@ -37,6 +37,19 @@ SAGEMAKER_TRANSIENT = (
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html#API_runtime_InvokeEndpoint_Errors
 """
 
+SAGEMAKER_PERMANENT = (
+    "SageMakerRuntime.ModelErrorException",
+    "SageMakerRuntime.ModelError",
+    "SageMakerRuntime.ValidationErrorException",
+    "SageMakerRuntime.ValidationError",
+    "SageMakerRuntime.AccessDeniedException",
+    "SageMakerRuntime.AccessDenied",
+    "States.QueryEvaluationError",
+    "States.DataLimitExceeded",
+    "States.Runtime",
+)
+"""What another try cannot change: they are kept out of the fallback for spellings that nobody foresaw."""
+
 STORE_TRANSIENT = (*LAMBDA_TRANSIENT, "S3Unavailable")
 """StoreResults raises `S3Unavailable` for SlowDown and for S3's errors of the 5xx kind."""
 
@@ -44,35 +57,39 @@ KILLED = "Lambda.Unknown"
 """A function out of memory or killed: most often it will be again."""
 
 
-def handle_failures(
-    task: sfn.TaskStateBase, *, transient: Sequence[str], failed: sfn.Fail, killed_too: bool = True
+def handle_function_failures(
+    task: sfn.TaskStateBase, *, failed: sfn.Fail, transient: Sequence[str] = LAMBDA_TRANSIENT
 ) -> None:
-    """Tries transient errors again, with full jitter and a cap, and ends any other, or the last, in `failed`."""
+    """Tries transient errors again, a killed function twice at most, and ends any other error in `failed`."""
+    _retry(task, transient, attempts=6)
+    _retry(task, [KILLED], attempts=2)
+    task.add_catch(failed, errors=[sfn.Errors.ALL])
+
+
+def handle_endpoint_failures(task: sfn.TaskStateBase, *, failed: sfn.Fail) -> None:
+    """Tries transient errors again, an unknown one twice at most, and ends any other error in `failed`."""
+    _retry(task, SAGEMAKER_TRANSIENT, attempts=6)
+    task.add_retry(errors=list(SAGEMAKER_PERMANENT), max_attempts=0)
+    _retry(task, [sfn.Errors.TASKS_FAILED], attempts=2)
+    task.add_catch(failed, errors=[sfn.Errors.ALL])
+
+
+def _retry(task: sfn.TaskStateBase, errors: Sequence[str], *, attempts: int) -> None:
     task.add_retry(
-        errors=list(transient),
+        errors=list(errors),
         interval=Duration.seconds(1),
-        max_attempts=6,
+        max_attempts=attempts,
         backoff_rate=2,
         max_delay=Duration.seconds(20),
         jitter_strategy=sfn.JitterType.FULL,
     )
-    if killed_too:
-        task.add_retry(
-            errors=[KILLED],
-            interval=Duration.seconds(1),
-            max_attempts=2,
-            backoff_rate=2,
-            max_delay=Duration.seconds(20),
-            jitter_strategy=sfn.JitterType.FULL,
-        )
-    task.add_catch(failed, errors=[sfn.Errors.ALL])
 
 
-def failed(scope: Construct, id: str, step: str) -> sfn.Fail:
+def failed(scope: Construct, construct_id: str, step: str) -> sfn.Fail:
     """The Fail state of a step: the error keeps its name, the cause says whose it is."""
     return sfn.Fail.jsonata(
         scope,
-        id,
+        construct_id,
         error="{% $states.input.Error %}",
         cause=f"{{% '{step}: ' & $states.input.Cause %}}",
     )

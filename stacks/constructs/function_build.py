@@ -1,4 +1,4 @@
-"""Builds the folder a Lambda function is deployed from: its modules, its packages, its model; without Docker."""
+"""Builds the folder a Lambda function is deployed from: its code, packages and model, without Docker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORMAT = "1"
 
 
 class BuildError(RuntimeError):
-    """A function cannot be built for its target. The message names the function, the target and uv's reason."""
+    """A function cannot be built for its target. The message names what and why."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Target:
     here: bool = False
 
     def __str__(self) -> str:
-        return f"Python {self.python_version} on {'this machine' if self.here else f'Lambda {self.architecture}'}"
+        system = "this machine" if self.here else f"Lambda {self.architecture}"
+        return f"Python {self.python_version} on {system}"
 
     def uv_options(self) -> list[str]:
         """The options that make uv resolve for the target. Lambda's Python 3.12 and later run on Amazon Linux
@@ -63,17 +64,15 @@ def build_function(
     """The folder of the function in `sources/<module>.py`, built unless an earlier synth has built the same.
 
     It holds the module and those it imports under the sources' own folder name, the packages that
-    `requirements/<module>.txt` asks for, and, with `model`, that folder as `model/`. The same inputs give the same
-    bytes. Raises `BuildError`.
+    `requirements/<module>.txt` asks for, and, with `model`, that folder as `model/`. The same inputs give
+    the same bytes. Raises `BuildError`.
     """
     modules = modules_of(module, sources)
     requirements = sources / "requirements" / f"{module}.txt"
     content = {f"{sources.name}/{path.name}": path for path in modules}
     if model is not None:
         content |= {
-            f"model/{path.relative_to(model).as_posix()}": path
-            for path in sorted(model.rglob("*"))
-            if path.is_file()
+            f"model/{path.relative_to(model).as_posix()}": path for path in sorted(model.rglob("*")) if path.is_file()
         }
     packages = install(requirements, target, build=build) if requirements.is_file() else None
 
@@ -110,17 +109,17 @@ def modules_of(module: str, sources: Path) -> list[Path]:
 
 
 def install(requirements: Path, target: Target, *, build: Path = BUILD) -> Path:
-    """A folder with the packages that a requirements file asks for, built for the target. Raises `BuildError`."""
+    """A folder with the packages that a requirements file asks for. Raises `BuildError`."""
 
     def fill(folder: Path) -> None:
         command = [
-            find_uv_bin(), "pip", "install", "--quiet", "--no-config", "--no-compile-bytecode", "--link-mode", "copy",
-            "--only-binary", ":all:", "--python", sys.executable, *target.uv_options(),
+            find_uv_bin(), "pip", "install", "--quiet", "--no-config", "--no-compile-bytecode",
+            "--link-mode", "copy", "--only-binary", ":all:", "--python", sys.executable, *target.uv_options(),
             "--target", str(folder), "--requirements", str(requirements),
         ]  # fmt: skip
         # What is in uv's cache needs no network; only what is not there does.
         for attempt in ([*command, "--offline"], command):
-            result = subprocess.run(attempt, capture_output=True, text=True, check=False)
+            result = subprocess.run(attempt, capture_output=True, text=True, check=False)  # noqa: S603 - uv itself
             if result.returncode == 0:
                 break
         else:
@@ -128,9 +127,7 @@ def install(requirements: Path, target: Target, *, build: Path = BUILD) -> Path:
             raise BuildError(f"cannot install {requirements.name} for {target}: {reason}")
         _strip(folder)
 
-    return once(
-        build / "packages", requirements.stem, [requirements.read_bytes(), repr(target).encode()], fill
-    )
+    return once(build / "packages", requirements.stem, [requirements.read_bytes(), repr(target).encode()], fill)
 
 
 def once(parent: Path, name: str, parts: list[bytes], fill: Callable[[Path], None]) -> Path:
@@ -162,7 +159,7 @@ def _strip(folder: Path) -> None:
 
 
 def _link(source: str, destination: str) -> None:
-    """Shares the file instead of copying it where the file system can: packages are large, and never edited."""
+    """Shares the file where the file system can: packages are large, and never edited in place."""
     try:
         os.link(source, destination)
     except OSError:

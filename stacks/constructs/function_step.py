@@ -10,20 +10,18 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
-from stacks.constructs.failures import LAMBDA_TRANSIENT, handle_failures
+from stacks.constructs.failures import LAMBDA_TRANSIENT, handle_function_failures
 from stacks.constructs.python_function import PythonFunction
-
-MARGIN = 5
-"""Seconds a task waits longer than its function may run, so that a timeout is told by the function itself."""
+from stacks.settings import MARGIN_SECONDS
 
 
 class FunctionStep(tasks.LambdaInvoke):
-    """Calls the function with the state's input, or with `payload`; its output is what the function returns."""
+    """Calls the function with the state's input, or with `payload`; the output is what it returns."""
 
     def __init__(
         self,
         scope: Construct,
-        id: str,
+        construct_id: str,
         *,
         function: PythonFunction,
         failed: sfn.Fail,
@@ -32,12 +30,12 @@ class FunctionStep(tasks.LambdaInvoke):
     ) -> None:
         super().__init__(
             scope,
-            id,
+            construct_id,
             query_language=sfn.QueryLanguage.JSONATA,
             lambda_function=function.function,
             payload=sfn.TaskInput.from_object(payload) if payload is not None else None,
             outputs="{% $states.result.Payload %}",
-            task_timeout=sfn.Timeout.duration(Duration.seconds(function.timeout + MARGIN)),
+            task_timeout=sfn.Timeout.duration(Duration.seconds(function.timeout + MARGIN_SECONDS)),
             retry_on_service_exceptions=False,
         )
-        handle_failures(self, transient=transient, failed=failed)
+        handle_function_failures(self, failed=failed, transient=transient)

@@ -22,14 +22,14 @@ class InferenceChain(Construct):
     def __init__(
         self,
         scope: Construct,
-        id: str,
+        construct_id: str,
         *,
         preprocess: PythonFunction,
         endpoint: ModelEndpoint,
         store: PythonFunction,
         prefix: str,
     ) -> None:
-        super().__init__(scope, id)
+        super().__init__(scope, construct_id)
         self.preprocess_data = FunctionStep(
             self,
             "PreprocessData",
@@ -78,6 +78,4 @@ class InferenceChain(Construct):
         predicted = self.inference_model.next(self.store_results)
         nothing_to_predict.next(self.store_results)
         some = sfn.Condition.jsonata("{% $count($states.input.instances) > 0 %}")
-        self.chain = self.preprocess_data.next(
-            any_instances.when(some, predicted).otherwise(nothing_to_predict)
-        )
+        self.chain = self.preprocess_data.next(any_instances.when(some, predicted).otherwise(nothing_to_predict))

@@ -1,4 +1,4 @@
-"""The task state that asks a SageMaker endpoint for predictions: Step Functions calls it without a function."""
+"""The task state that asks a SageMaker endpoint for predictions, with no function in between."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
-from stacks.constructs.failures import SAGEMAKER_TRANSIENT, handle_failures
+from stacks.constructs.failures import handle_endpoint_failures
 from stacks.constructs.model_endpoint import ModelEndpoint
-from stacks.settings import ENDPOINT_SECONDS
-
-MARGIN = 5
-"""Seconds the task waits longer than SageMaker lets the model think."""
+from stacks.settings import ENDPOINT_SECONDS, MARGIN_SECONDS
 
 ANSWER = "($body := $states.result.Body; $type($body) = 'string' ? $parse($body) : $body)"
-"""The response's body. Step Functions hands a blob over as text in the services that were recorded; whether it
-does so here is not confirmed, so an object is taken as it is."""
+"""The response's body. Step Functions hands a blob over as text in the services that were recorded;
+whether it does so here is not confirmed, so an object is taken as it is."""
 
 
 class InvokeEndpoint(tasks.CallAwsService):
@@ -31,7 +28,7 @@ class InvokeEndpoint(tasks.CallAwsService):
     def __init__(
         self,
         scope: Construct,
-        id: str,
+        construct_id: str,
         *,
         endpoint: ModelEndpoint,
         body: dict[str, Any],
@@ -40,7 +37,7 @@ class InvokeEndpoint(tasks.CallAwsService):
     ) -> None:
         super().__init__(
             scope,
-            id,
+            construct_id,
             query_language=sfn.QueryLanguage.JSONATA,
             service="sagemakerruntime",
             action="invokeEndpoint",
@@ -53,6 +50,6 @@ class InvokeEndpoint(tasks.CallAwsService):
                 "Body": body,
             },
             outputs=outputs,
-            task_timeout=sfn.Timeout.duration(Duration.seconds(ENDPOINT_SECONDS + MARGIN)),
+            task_timeout=sfn.Timeout.duration(Duration.seconds(ENDPOINT_SECONDS + MARGIN_SECONDS)),
         )
-        handle_failures(self, transient=SAGEMAKER_TRANSIENT, failed=failed, killed_too=False)
+        handle_endpoint_failures(self, failed=failed)

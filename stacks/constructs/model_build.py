@@ -35,7 +35,7 @@ def unpacked_model(*, model: Path = MODEL, build: Path = BUILD) -> Path:
 
 
 def model_archive(*, model: Path = MODEL, build: Path = BUILD) -> Path:
-    """`model.tar.gz`: the same files always give the same bytes, whoever owns them and whenever they were written."""
+    """`model.tar.gz`: the same files give the same bytes, whoever owns them, whenever written."""
     source = unpacked_model(model=model, build=build)
 
     def fill(folder: Path) -> None:

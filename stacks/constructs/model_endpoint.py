@@ -23,8 +23,8 @@ class ModelEndpoint(Construct):
     configuration, and the endpoint moves to it without a break.
     """
 
-    def __init__(self, scope: Construct, id: str, *, archive: Path, settings: Settings) -> None:
-        super().__init__(scope, id)
+    def __init__(self, scope: Construct, construct_id: str, *, archive: Path, settings: Settings) -> None:
+        super().__init__(scope, construct_id)
         self.asset = assets.Asset(self, "Archive", path=str(archive))
         image = model_image(self, settings)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
@@ -72,7 +72,7 @@ class ModelEndpoint(Construct):
 
     @property
     def arn(self) -> str:
-        """As AWS writes it: in an ARN the name is in lower case, so one made from the name may match nothing."""
+        """As AWS writes it: in lower case, so an ARN made from the name may match nothing."""
         return self.endpoint.ref
 
     def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
@@ -89,8 +89,8 @@ class ModelEndpoint(Construct):
         )
 
     def _grant_monitoring(self, grantee: iam.IGrantable) -> None:
-        """The container's log and the instances' metrics. SageMaker makes the log group, named after the endpoint,
-        whose name is not known before the role is.
+        """The container's log and the instances' metrics. SageMaker makes the log group, named after the
+        endpoint, whose name is not known before the role is.
         https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html#sagemaker-roles-createmodel-perms
         """
         group = Stack.of(self).format_arn(

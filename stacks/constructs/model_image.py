@@ -48,10 +48,6 @@ def model_image(scope: Construct, settings: Settings) -> ModelImage:
         host, _, path = settings.model_image.partition("/")
         name, _, tag = path.partition(":")
         account, region = host.split(".")[0], host.split(".")[3]
-    arn = stack.format_arn(
-        service="ecr", account=account, region=region, resource="repository", resource_name=name
-    )
-    repository = ecr.Repository.from_repository_attributes(
-        scope, "Image", repository_arn=arn, repository_name=name
-    )
+    arn = stack.format_arn(service="ecr", account=account, region=region, resource="repository", resource_name=name)
+    repository = ecr.Repository.from_repository_attributes(scope, "Image", repository_arn=arn, repository_name=name)
     return ModelImage(repository, tag)

@@ -19,20 +19,20 @@ class PythonFunction(Construct):
     """`lambda_src/<module>.py`'s `handler`, built without Docker.
 
     The role holds what the function needs and no managed policy; others add to it by their grant methods.
-    The app has to run with the context `aws:cdk:bundling-stacks: []`, so that the folder goes up as it was built.
+    The app has to run with the context `aws:cdk:bundling-stacks: []`, so that the folder goes up as it is.
     """
 
     def __init__(
         self,
         scope: Construct,
-        id: str,
+        construct_id: str,
         *,
         module: str,
         settings: Settings,
         model: Path | None = None,
         environment: dict[str, str] | None = None,
     ) -> None:
-        super().__init__(scope, id)
+        super().__init__(scope, construct_id)
         self.timeout = settings.function_timeout
         target = Target(settings.python_version, settings.architecture, here=settings.on_this_machine)
         self.log_group = logs.LogGroup(

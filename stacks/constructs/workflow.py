@@ -11,10 +11,10 @@ from stacks.settings import Settings
 
 
 class Workflow(Construct):
-    """Runs a chain of JSONata states, with a time limit, traces, and a log of every event without its data."""
+    """Runs a chain of JSONata states, with a time limit, traces, and a log of all events without data."""
 
-    def __init__(self, scope: Construct, id: str, *, chain: sfn.IChainable, settings: Settings) -> None:
-        super().__init__(scope, id)
+    def __init__(self, scope: Construct, construct_id: str, *, chain: sfn.IChainable, settings: Settings) -> None:
+        super().__init__(scope, construct_id)
         self.log_group = logs.LogGroup(
             self, "Logs", retention=settings.log_retention, removal_policy=settings.removal_policy
         )
@@ -25,8 +25,6 @@ class Workflow(Construct):
             query_language=sfn.QueryLanguage.JSONATA,
             timeout=Duration.seconds(settings.machine_timeout),
             tracing_enabled=True,
-            logs=sfn.LogOptions(
-                destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=False
-            ),
+            logs=sfn.LogOptions(destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
             removal_policy=settings.removal_policy,
         )

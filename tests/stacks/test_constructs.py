@@ -1,0 +1,70 @@
+"""Constructs outside the stacks: another image, another region, grants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_iam as iam
+
+from stacks.constructs.data_bucket import DataBucket
+from stacks.constructs.model_endpoint import ModelEndpoint
+from stacks.settings import Settings
+from tests.synthesis import Stack
+
+
+def stack(tmp_path: Path, region: str) -> cdk.Stack:
+    app = cdk.App(outdir=str(tmp_path / "cdk.out"))
+    return cdk.Stack(app, "Stack", env=cdk.Environment(region=region))
+
+
+def synthesized(made: cdk.Stack) -> Stack:
+    assembly = cdk.App.of(made).synth()  # type: ignore[union-attr]  # a stack of ours always has an app
+    return Stack(assembly.get_stack_by_name("Stack").template)
+
+
+def endpoint(tmp_path: Path, made: cdk.Stack, settings: Settings) -> ModelEndpoint:
+    (tmp_path / "model.tar.gz").write_bytes(b"")
+    return ModelEndpoint(made, "Model", archive=tmp_path / "model.tar.gz", settings=settings)
+
+
+def test_an_image_of_ones_own_is_pulled_from_its_own_repository(tmp_path: Path) -> None:
+    made = stack(tmp_path, "us-east-1")
+    image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/model:1.0"
+    endpoint(tmp_path, made, Settings(stage="test", model_image=image))
+    template = synthesized(made)
+    assert template.resources["Model"]["Properties"]["PrimaryContainer"]["Image"] == image
+    assert template.statements("ModelRole")[0]["Resource"] == (
+        "arn:aws:ecr:eu-west-1:123456789012:repository/team/model"
+    )
+
+
+def test_the_image_comes_from_the_stages_own_region(tmp_path: Path) -> None:
+    made = stack(tmp_path, "eu-west-1")
+    endpoint(tmp_path, made, Settings(stage="test", region="eu-west-1"))
+    container = synthesized(made).resources["Model"]["Properties"]["PrimaryContainer"]
+    assert container["Image"].startswith("763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:")
+
+
+def test_a_region_without_deep_learning_containers_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="received us-atlantis-1"):
+        endpoint(tmp_path, stack(tmp_path, "us-atlantis-1"), Settings(stage="test", region="us-atlantis-1"))
+
+
+def test_grant_invoke_allows_the_one_action_on_the_one_endpoint(tmp_path: Path) -> None:
+    made = stack(tmp_path, "us-east-1")
+    caller = iam.Role(made, "Caller", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    endpoint(tmp_path, made, Settings(stage="test")).grant_invoke(caller)
+    assert synthesized(made).statements("Caller") == [
+        {"Effect": "Allow", "Action": "sagemaker:InvokeEndpoint", "Resource": "<ModelEndpoint>"}
+    ]
+
+
+def test_grant_store_allows_no_more_than_its_prefix(tmp_path: Path) -> None:
+    made = stack(tmp_path, "us-east-1")
+    caller = iam.Role(made, "Caller", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    DataBucket(made, "Data", settings=Settings(stage="test")).grant_store(caller, "jobs/")
+    (statement,) = synthesized(made).statements("Caller")
+    assert statement["Resource"] == "<DataBucket.Arn>/jobs/*"
+    assert statement["Action"] == ["s3:GetObject", "s3:PutObject"]

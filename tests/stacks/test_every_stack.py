@@ -1,0 +1,179 @@
+"""What holds for every stack in every stage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.synthesis import STACKS, STAGES, Assembly, Stack, synthesize
+
+WITHOUT_NARROWER_FORM = {
+    "cloudwatch:PutMetricData",
+    "ecr:GetAuthorizationToken",
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+NAMES = {
+    "BucketName",
+    "EndpointConfigName",
+    "EndpointName",
+    "FunctionName",
+    "LogGroupName",
+    "ModelName",
+    "RoleName",
+    "StateMachineName",
+}
+
+
+@pytest.fixture(params=[(stage, name) for stage in STAGES for name in STACKS], ids="-".join)
+def stack(request: pytest.FixtureRequest, synthesized: Callable[[str], Assembly]) -> Stack:
+    stage, name = request.param
+    return synthesized(stage).stacks[name]
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def allowed(stack: Stack) -> Iterator[dict[str, Any]]:
+    for policy in stack.of_type("AWS::IAM::Policy").values():
+        yield from policy["PolicyDocument"]["Statement"]
+
+
+def tasks(stack: Stack) -> dict[str, dict[str, Any]]:
+    return {name: it for name, it in stack.definition["States"].items() if it["Type"] == "Task"}
+
+
+def test_no_role_has_a_managed_policy(stack: Stack) -> None:
+    for role in stack.of_type("AWS::IAM::Role").values():
+        assert set(role) == {"AssumeRolePolicyDocument"}
+
+
+def test_no_action_is_a_wildcard(stack: Stack) -> None:
+    actions = [action for statement in allowed(stack) for action in as_list(statement["Action"])]
+    assert [action for action in actions if "*" in action] == []
+
+
+def test_only_actions_without_a_narrower_form_have_every_resource(stack: Stack) -> None:
+    for statement in allowed(stack):
+        if "*" in as_list(statement["Resource"]):
+            assert set(as_list(statement["Action"])) <= WITHOUT_NARROWER_FORM
+
+
+def test_each_function_machine_and_model_has_a_role_of_its_own_for_one_service(stack: Stack) -> None:
+    users = [
+        it.get("Role") or it.get("RoleArn") or it["ExecutionRoleArn"]
+        for kind in ("AWS::Lambda::Function", "AWS::StepFunctions::StateMachine", "AWS::SageMaker::Model")
+        for it in stack.of_type(kind).values()
+    ]
+    roles = stack.of_type("AWS::IAM::Role")
+    assert sorted(users) == sorted(f"<{role}.Arn>" for role in roles)
+    for role in roles.values():
+        (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+        assert isinstance(statement["Principal"]["Service"], str)
+
+
+def test_every_task_has_a_time_limit_inside_the_machines(stack: Stack) -> None:
+    for task in tasks(stack).values():
+        assert 0 < task["TimeoutSeconds"] < stack.definition["TimeoutSeconds"]
+
+
+def test_every_retry_is_bounded_capped_and_jittered(stack: Stack) -> None:
+    for task in tasks(stack).values():
+        for retry in task["Retry"]:
+            assert retry["MaxAttempts"] <= 6
+            assert retry["MaxAttempts"] == 0 or (retry["JitterStrategy"] == "FULL" and retry["MaxDelaySeconds"] <= 20)
+
+
+def test_every_task_ends_in_a_fail_state_of_its_own(stack: Stack) -> None:
+    for name, task in tasks(stack).items():
+        assert task["Catch"] == [{"ErrorEquals": ["States.ALL"], "Next": f"{name}Failed"}]
+
+
+def test_the_machine_is_traced_and_logged_without_data(stack: Stack) -> None:
+    (machine,) = stack.of_type("AWS::StepFunctions::StateMachine").values()
+    assert machine["TracingConfiguration"] == {"Enabled": True}
+    assert machine["LoggingConfiguration"] == {
+        "Level": "ALL",
+        "IncludeExecutionData": False,
+        "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": "<WorkflowLogs.Arn>"}}],
+    }
+
+
+def test_every_function_is_traced_and_logs_to_a_group_of_its_own(stack: Stack) -> None:
+    groups = set()
+    for function in stack.of_type("AWS::Lambda::Function").values():
+        assert function["TracingConfig"] == {"Mode": "Active"}
+        groups.add(function["LoggingConfig"]["LogGroup"])
+    assert len(groups) == len(stack.of_type("AWS::Lambda::Function"))
+
+
+def test_every_log_group_is_kept_for_a_limited_time(stack: Stack) -> None:
+    for group in stack.of_type("AWS::Logs::LogGroup").values():
+        assert group["RetentionInDays"] > 0
+
+
+def test_nothing_has_a_physical_name(stack: Stack) -> None:
+    for resource in stack.resources.values():
+        fixed = NAMES & set(resource.get("Properties", {}))
+        assert all(resource["Properties"][name].startswith("<") for name in fixed)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_librarys_validation_finds_nothing(synthesized: Callable[[str], Assembly], stage: str) -> None:
+    report = json.loads((synthesized(stage).folder / "validation-report.json").read_text())
+    assert report["pluginReports"] == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_second_synth_gives_the_same_bytes(
+    synthesized: Callable[[str], Assembly], stage: str, tmp_path: Path
+) -> None:
+    again = synthesize(stage, tmp_path / "cdk.out")
+    assert again.contents() == synthesized(stage).contents()
+
+
+def test_functions_are_built_for_lambda_outside_the_local_stage(
+    synthesized: Callable[[str], Assembly],
+) -> None:
+    for stage in ("dev", "prod"):
+        for stack in synthesized(stage).stacks.values():
+            for function in stack.of_type("AWS::Lambda::Function").values():
+                assert (function["Runtime"], function["Architectures"]) == ("python3.13", ["arm64"])
+
+
+def test_predict_carries_a_numpy_for_lambda_outside_the_local_stage(
+    synthesized: Callable[[str], Assembly],
+) -> None:
+    libraries = list(synthesized("prod").folder.glob("asset.*/numpy/_core/_multiarray_umath*.so"))
+    assert [path.name for path in libraries] == ["_multiarray_umath.cpython-313-aarch64-linux-gnu.so"]
+
+
+def test_outside_the_local_stage_the_bucket_refuses_plain_http(
+    synthesized: Callable[[str], Assembly],
+) -> None:
+    for stage in ("dev", "prod"):
+        (policy,) = synthesized(stage).stacks["InferenceStack"].of_type("AWS::S3::BucketPolicy").values()
+        (statement,) = policy["PolicyDocument"]["Statement"]
+        assert statement["Effect"] == "Deny"
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_production_keeps_its_data_when_the_stack_goes(synthesized: Callable[[str], Assembly]) -> None:
+    resources = synthesized("prod").stacks["InferenceStack"].resources
+    assert resources["DataBucket"]["DeletionPolicy"] == "Retain"
+    assert resources["WorkflowLogs"]["DeletionPolicy"] == "Retain"

@@ -1,0 +1,293 @@
+"""InferenceStack: its states as their exact JSON, its policies, its endpoint, its bucket."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.synthesis import Stack
+
+
+def retry(errors: list[str], attempts: int) -> dict[str, object]:
+    return {
+        "ErrorEquals": errors,
+        "IntervalSeconds": 1,
+        "MaxAttempts": attempts,
+        "BackoffRate": 2,
+        "MaxDelaySeconds": 20,
+        "JitterStrategy": "FULL",
+    }
+
+
+LAMBDA_ERRORS = [
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+    "States.Timeout",
+]
+
+
+def test_the_definition_begins_at_preprocess_data_and_has_a_time_limit(inference: Stack) -> None:
+    definition = dict(inference.definition)
+    states = definition.pop("States")
+    assert definition == {"StartAt": "PreprocessData", "TimeoutSeconds": 300, "QueryLanguage": "JSONata"}
+    assert set(states) == {
+        "PreprocessData",
+        "AnyInstances",
+        "InferenceModel",
+        "NothingToPredict",
+        "StoreResults",
+        "PreprocessDataFailed",
+        "InferenceModelFailed",
+        "StoreResultsFailed",
+    }
+
+
+def test_preprocess_data_gets_the_request(inference: Stack) -> None:
+    assert inference.definition["States"]["PreprocessData"] == {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke",
+        "Arguments": {"FunctionName": "<PreprocessDataFunction.Arn>", "Payload": "{% $states.input %}"},
+        "Output": "{% $states.result.Payload %}",
+        "TimeoutSeconds": 35,
+        "Retry": [retry(LAMBDA_ERRORS, 6), retry(["Lambda.Unknown"], 2)],
+        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "PreprocessDataFailed"}],
+        "Next": "AnyInstances",
+    }
+
+
+def test_without_instances_the_model_is_not_called(inference: Stack) -> None:
+    states = inference.definition["States"]
+    assert states["AnyInstances"] == {
+        "Type": "Choice",
+        "Choices": [{"Condition": "{% $count($states.input.instances) > 0 %}", "Next": "InferenceModel"}],
+        "Default": "NothingToPredict",
+    }
+    assert states["NothingToPredict"] == {
+        "Type": "Pass",
+        "Output": {
+            "ids": [],
+            "indexes": [],
+            "predictions": [],
+            "rejected": "{% $states.input.rejected %}",
+        },
+        "Next": "StoreResults",
+    }
+
+
+def test_inference_model_sends_json_and_reads_the_answer_before_it_uses_it(inference: Stack) -> None:
+    answer = "($body := $states.result.Body; $type($body) = 'string' ? $parse($body) : $body)"
+    assert inference.definition["States"]["InferenceModel"] == {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::aws-sdk:sagemakerruntime:invokeEndpoint",
+        "Arguments": {
+            "EndpointName": "<ModelEndpoint.EndpointName>",
+            "ContentType": "application/json",
+            "Accept": "application/json",
+            "Body": {"instances": "{% $states.input.instances %}"},
+        },
+        "Output": {
+            "ids": "{% $states.input.ids %}",
+            "indexes": "{% $states.input.indexes %}",
+            "predictions": f"{{% {answer}.predictions %}}",
+            "rejected": "{% $states.input.rejected %}",
+        },
+        "TimeoutSeconds": 65,
+        "Retry": [
+            retry(
+                [
+                    "SageMakerRuntime.ModelNotReadyException",
+                    "SageMakerRuntime.ModelNotReady",
+                    "SageMakerRuntime.ServiceUnavailableException",
+                    "SageMakerRuntime.ServiceUnavailable",
+                    "SageMakerRuntime.InternalFailureException",
+                    "SageMakerRuntime.InternalFailure",
+                    "SageMakerRuntime.InternalDependencyException",
+                    "SageMakerRuntime.InternalDependency",
+                    "SageMakerRuntime.ThrottlingException",
+                    "SageMakerRuntime.Throttling",
+                    "SageMakerRuntime.SdkClientException",
+                    "SageMakerRuntime.SdkClient",
+                    "States.Timeout",
+                ],
+                6,
+            ),
+            {
+                "ErrorEquals": [
+                    "SageMakerRuntime.ModelErrorException",
+                    "SageMakerRuntime.ModelError",
+                    "SageMakerRuntime.ValidationErrorException",
+                    "SageMakerRuntime.ValidationError",
+                    "SageMakerRuntime.AccessDeniedException",
+                    "SageMakerRuntime.AccessDenied",
+                    "States.QueryEvaluationError",
+                    "States.DataLimitExceeded",
+                    "States.Runtime",
+                ],
+                "MaxAttempts": 0,
+            },
+            retry(["States.TaskFailed"], 2),
+        ],
+        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "InferenceModelFailed"}],
+        "Next": "StoreResults",
+    }
+
+
+def test_store_results_gets_a_key_made_from_the_executions_name(inference: Stack) -> None:
+    assert inference.definition["States"]["StoreResults"] == {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke",
+        "Arguments": {
+            "FunctionName": "<StoreResultsFunction.Arn>",
+            "Payload": {
+                "prefix": "{% 'requests/' & $states.context.Execution.Name %}",
+                "ids": "{% $states.input.ids %}",
+                "indexes": "{% $states.input.indexes %}",
+                "predictions": "{% $states.input.predictions %}",
+                "rejected": "{% $states.input.rejected %}",
+            },
+        },
+        "Output": "{% $states.result.Payload %}",
+        "TimeoutSeconds": 35,
+        "Retry": [retry([*LAMBDA_ERRORS, "S3Unavailable"], 6), retry(["Lambda.Unknown"], 2)],
+        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "StoreResultsFailed"}],
+        "End": True,
+    }
+
+
+@pytest.mark.parametrize("step", ["PreprocessData", "InferenceModel", "StoreResults"])
+def test_a_failed_step_keeps_its_error_and_is_named_in_the_cause(inference: Stack, step: str) -> None:
+    assert inference.definition["States"][f"{step}Failed"] == {
+        "Type": "Fail",
+        "Error": "{% $states.input.Error %}",
+        "Cause": f"{{% '{step}: ' & $states.input.Cause %}}",
+    }
+
+
+def test_the_machine_may_call_its_functions_and_its_endpoint(inference: Stack) -> None:
+    calls, endpoint, *rest = inference.statements("WorkflowStateMachineRole")
+    assert calls["Action"] == "lambda:InvokeFunction"
+    assert calls["Resource"] == [
+        "<PreprocessDataFunction.Arn>",
+        "<StoreResultsFunction.Arn>",
+        "<PreprocessDataFunction.Arn>:*",
+        "<StoreResultsFunction.Arn>:*",
+    ]
+    assert endpoint == {
+        "Effect": "Allow",
+        "Action": "sagemaker:InvokeEndpoint",
+        "Resource": "<ModelEndpoint>",  # a reference to an endpoint is its ARN
+    }
+    assert rest == [
+        {
+            "Effect": "Allow",
+            "Action": [
+                "logs:CreateLogDelivery",
+                "logs:DeleteLogDelivery",
+                "logs:DescribeLogGroups",
+                "logs:DescribeResourcePolicies",
+                "logs:GetLogDelivery",
+                "logs:ListLogDeliveries",
+                "logs:PutResourcePolicy",
+                "logs:UpdateLogDelivery",
+                "xray:GetSamplingRules",
+                "xray:GetSamplingTargets",
+                "xray:PutTelemetryRecords",
+                "xray:PutTraceSegments",
+            ],
+            "Resource": "*",
+        }
+    ]
+
+
+def test_store_results_may_write_and_read_requests_only(inference: Stack) -> None:
+    assert {
+        "Effect": "Allow",
+        "Action": ["s3:GetObject", "s3:PutObject"],
+        "Resource": "<DataBucket.Arn>/requests/*",
+    } in inference.statements("StoreResultsRole")
+    assert len(inference.statements("StoreResultsRole")) == 3  # with its log and its traces
+    assert len(inference.statements("PreprocessDataRole")) == 2
+
+
+def test_the_endpoints_role_may_read_its_model_and_pull_its_image(inference: Stack) -> None:
+    pull, token, data, logs, metrics = inference.statements("ModelRole")
+    assert pull == {
+        "Effect": "Allow",
+        "Action": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+        "Resource": "arn:aws:ecr:us-east-1:763104351884:repository/pytorch-inference",
+    }
+    assert token == {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"}
+    model_data_url = inference.resources["Model"]["Properties"]["PrimaryContainer"]["ModelDataUrl"]
+    assert data == {
+        "Effect": "Allow",
+        "Action": "s3:GetObject",
+        "Resource": model_data_url.replace("s3://", "arn:aws:s3:::"),
+    }
+    assert logs == {
+        "Effect": "Allow",
+        "Action": [
+            "logs:CreateLogGroup",
+            "logs:CreateLogStream",
+            "logs:DescribeLogStreams",
+            "logs:PutLogEvents",
+        ],
+        "Resource": "arn:aws:logs:us-east-1:<AWS::AccountId>:log-group:/aws/sagemaker/Endpoints/*",
+    }
+    assert metrics == {
+        "Effect": "Allow",
+        "Action": "cloudwatch:PutMetricData",
+        "Resource": "*",
+        "Condition": {"StringEquals": {"cloudwatch:namespace": "/aws/sagemaker/Endpoints"}},
+    }
+
+
+def test_the_model_waits_for_the_policy_it_is_created_with(inference: Stack) -> None:
+    waits = inference.resources["Model"]["DependsOn"]
+    assert any(name.startswith("ModelRoleDefaultPolicy") for name in waits)
+
+
+def test_the_endpoint_serves_the_archive_in_script_mode(inference: Stack) -> None:
+    (model,) = inference.of_type("AWS::SageMaker::Model").values()
+    assert set(model) == {"ExecutionRoleArn", "PrimaryContainer"}
+    container = model["PrimaryContainer"]
+    assert container["Image"] == (
+        "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312-ubuntu22.04-sagemaker"
+    )
+    assert container["Environment"] == {
+        "SAGEMAKER_PROGRAM": "inference.py",
+        "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+    }
+    (config,) = inference.of_type("AWS::SageMaker::EndpointConfig").values()
+    assert config == {
+        "ProductionVariants": [
+            {
+                "VariantName": "AllTraffic",
+                "ModelName": "<Model.ModelName>",
+                "InstanceType": "ml.m5.large",
+                "InitialInstanceCount": 1,
+                "InitialVariantWeight": 1,
+            }
+        ]
+    }
+    (endpoint,) = inference.of_type("AWS::SageMaker::Endpoint").values()
+    assert endpoint == {"EndpointConfigName": "<ModelConfig.EndpointConfigName>"}
+
+
+def test_the_bucket_is_private_and_encrypted(inference: Stack) -> None:
+    assert inference.of_type("AWS::S3::Bucket")["DataBucket"] == {
+        "BucketEncryption": {
+            "ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+        },
+        "PublicAccessBlockConfiguration": {
+            "BlockPublicAcls": True,
+            "BlockPublicPolicy": True,
+            "IgnorePublicAcls": True,
+            "RestrictPublicBuckets": True,
+        },
+    }
+
+
+def test_the_outputs_are_what_a_client_needs(inference: Stack) -> None:
+    assert list(inference.template["Outputs"]) == ["StateMachineArn", "ResultsBucketUri", "EndpointName"]

@@ -1,0 +1,52 @@
+"""Settings: what cannot work is refused with the value received and what is allowed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stacks.settings import DEV, LOCAL, PROD, STAGES, InvalidSettings, Settings
+
+
+def test_each_stage_is_known_by_its_name() -> None:
+    assert STAGES == {"local": LOCAL, "dev": DEV, "prod": PROD}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"region": "Virginia"}, "region: expected an AWS region such as us-east-1, received 'Virginia'"),
+        ({"python_version": "313"}, "python_version: expected a Python version such as 3.13, received '313'"),
+        ({"architecture": "arm"}, "architecture: expected one of arm64, x86_64, received arm"),
+        ({"function_memory": 64}, "function_memory: expected 128 to 10240, received 64"),
+        ({"function_timeout": 901}, "function_timeout: expected 1 to 900, received 901"),
+        ({"model_instances": 0}, "model_instances: expected 1 to 1000, received 0"),
+        (
+            {"model_instance_type": "m5.large"},
+            "model_instance_type: expected an instance type such as ml.m5.large, received 'm5.large'",
+        ),
+        (
+            {"model_image": "nginx:latest"},
+            "model_image: expected an image in ECR with its tag, such as "
+            "123456789012.dkr.ecr.us-east-1.amazonaws.com/model:1, received 'nginx:latest'",
+        ),
+        (
+            {"machine_timeout": 65},
+            "machine_timeout: expected more than the 65 seconds that one step may take, received 65",
+        ),
+        (
+            {"machine_timeout": 305, "function_timeout": 300},
+            "machine_timeout: expected more than the 305 seconds that one step may take, received 305",
+        ),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        Settings(stage="test", **changed)
+    assert str(caught.value) == message
+
+
+def test_an_image_of_ones_own_is_taken() -> None:
+    image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/model:1.0"
+    assert Settings(stage="test", model_image=image).model_image == image

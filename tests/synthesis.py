@@ -1,0 +1,90 @@
+"""The synthesized app as the tests read it: each stack's template with references as plain text."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import app
+
+ROOT = Path(__file__).parents[1]
+STACKS = ("MlWorkflowStack", "InferenceStack")
+STAGES = ("local", "dev", "prod")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One stack's template; `resources` are those of `plain`, by logical id without its hash."""
+
+    template: dict[str, Any]
+
+    @cached_property
+    def resources(self) -> dict[str, dict[str, Any]]:
+        return {unhashed(name): plain(resource) for name, resource in self.template["Resources"].items()}
+
+    def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
+        """The properties of each resource of a type, by logical id without its hash."""
+        return {name: it.get("Properties", {}) for name, it in self.resources.items() if it["Type"] == kind}
+
+    @cached_property
+    def definition(self) -> dict[str, Any]:
+        """The state machine's definition."""
+        (machine,) = self.of_type("AWS::StepFunctions::StateMachine").values()
+        return dict(json.loads(machine["DefinitionString"]))
+
+    def statements(self, role: str) -> list[dict[str, Any]]:
+        """What the policy of a role allows."""
+        return list(self.resources[f"{role}DefaultPolicy"]["Properties"]["PolicyDocument"]["Statement"])
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What one synth wrote."""
+
+    folder: Path
+
+    @cached_property
+    def stacks(self) -> dict[str, Stack]:
+        return {name: Stack(json.loads((self.folder / f"{name}.template.json").read_text())) for name in STACKS}
+
+    def contents(self) -> dict[str, bytes]:
+        """Every file but the assets' own, by name."""
+        return {path.name: path.read_bytes() for path in sorted(self.folder.glob("*.json"))}
+
+
+def synthesize(stage: str, folder: Path) -> Assembly:
+    """The app in a stage, with the feature flags that users get from cdk.json."""
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    app.build({**context, "stage": stage}, outdir=str(folder)).synth()
+    return Assembly(folder)
+
+
+def plain(value: Any) -> Any:
+    """A template's value with `{"Ref": "Data1A2B3C4D"}` as `<Data>`, attributes as `<Data.Arn>`, and texts joined."""
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    match value:
+        case {"Ref": "AWS::Partition"}:
+            return "aws"
+        case {"Ref": "AWS::URLSuffix"}:
+            return "amazonaws.com"
+        case {"Ref": str(name)}:
+            return f"<{unhashed(name)}>"
+        case {"Fn::GetAtt": [str(name), str(attribute)]}:
+            return f"<{unhashed(name)}.{attribute}>"
+        case {"Fn::Join": [str(separator), list(parts)]}:
+            return separator.join(plain(part) for part in parts)
+        case {"Fn::Sub": str(text)}:
+            return text
+    return {key: plain(inner) for key, inner in value.items()}
+
+
+def unhashed(logical_id: str) -> str:
+    """`DataBucketE6B0FAA8` as `DataBucket`: the hash is the CDK's business."""
+    return re.sub(r"[0-9A-F]{8}$", "", logical_id)
