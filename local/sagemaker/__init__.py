@@ -1,0 +1,57 @@
+"""SageMaker in the embedded AWS: models, endpoint configurations, endpoints and their servers.
+
+`install()` adds it, `close()` stops every server. Imports happen inside: a model server imports this package
+too, and needs nothing of the embedded AWS.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from local.sagemaker.control import SageMaker
+
+_installed: SageMaker | None = None
+
+
+def install() -> None:
+    """Registers the services `sagemaker` and `application-autoscaling` and their resource types."""
+    global _installed
+    import time
+
+    from local import ministack
+    from local.sagemaker.cloudformation import Endpoints, Named, ResourceType
+    from local.sagemaker.control import SageMaker
+    from local.sagemaker.scaling_resources import Policies, Targets
+
+    class Around:
+        """`local.ministack`, with a log line where SageMaker has one."""
+
+        authorize = staticmethod(ministack.authorize)
+        role_session = staticmethod(ministack.role_session)
+        read_object = staticmethod(ministack.read_object)
+
+        def log(self, group: str, stream: str, line: str) -> None:
+            ministack.put_log_lines(group, stream, [(int(time.time() * 1000), line)])
+
+    sagemaker = SageMaker(Around())
+    ministack.add_service("sagemaker", sagemaker.handle)
+    ministack.add_service("application-autoscaling", sagemaker.handle_scaling)
+    resources: dict[str, ResourceType] = {
+        "AWS::SageMaker::Model": Named(sagemaker, ministack, "Model"),
+        "AWS::SageMaker::EndpointConfig": Named(sagemaker, ministack, "EndpointConfig"),
+        "AWS::SageMaker::Endpoint": Endpoints(sagemaker, ministack),
+        "AWS::ApplicationAutoScaling::ScalableTarget": Targets(sagemaker, ministack),
+        "AWS::ApplicationAutoScaling::ScalingPolicy": Policies(sagemaker, ministack),
+    }
+    for name, resource in resources.items():
+        ministack.add_resource_type(name, ministack.ResourceType(resource.create, resource.update, resource.delete))
+    _installed = sagemaker
+
+
+async def close() -> None:
+    """Stops every model server. Does nothing where nothing is installed."""
+    global _installed
+    if _installed is not None:
+        sagemaker, _installed = _installed, None
+        await sagemaker.close()

@@ -1,0 +1,74 @@
+"""What the embedded SageMaker needs from the embedded AWS around it, and whose request it serves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where state lives: nothing is shared between accounts or regions."""
+
+    account: str
+    region: str
+
+    def arn(self, kind: str, name: str) -> str:
+        """An ARN as SageMaker writes it, with the name in lower case."""
+        return f"arn:{partition(self.region)}:sagemaker:{self.region}:{self.account}:{kind}/{name.lower()}"
+
+
+def partition(region: str) -> str:
+    """The part of AWS that a region belongs to, as its ARNs name it."""
+    if region.startswith("cn-"):
+        return "aws-cn"
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
+class HasAccessKey(Protocol):
+    """Credentials, as far as a permission check needs them."""
+
+    @property
+    def access_key(self) -> str: ...
+
+
+class Aws(Protocol):
+    """The parts of `local.ministack` that are used here; a test can bring its own."""
+
+    def authorize(self, access_key: str, action: str, resource: str, *, region: str) -> str | None:
+        """None when IAM allows the action, else IAM's message."""
+
+    def role_session(self, role_arn: str, session_name: str, *, service: str) -> HasAccessKey:
+        """Credentials of a role as `service` has them. Raises `ValueError` when it may not assume the role."""
+
+    def read_object(self, bucket: str, key: str) -> bytes:
+        """An object's content. Raises `LookupError` or `OSError` when there is none."""
+
+    def log(self, group: str, stream: str, line: str) -> None:
+        """Appends a line to a log group, if there is such a group."""
+
+
+class Request(Protocol):
+    """One API call as it came in, already authenticated; header names are in lower case."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def headers(self) -> dict[str, str]: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def account(self) -> str: ...
+    @property
+    def region(self) -> str: ...
+    @property
+    def access_key(self) -> str: ...
+
+
+Response = tuple[int, dict[str, str], bytes]
+
+
+Document = dict[str, Any]
+"""A JSON object as an AWS API sends or takes it; times are seconds since 1970."""

@@ -1,0 +1,239 @@
+"""SageMaker as one embedded AWS has it: each API call checked, allowed by IAM, and carried out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from urllib.parse import unquote
+
+import aiohttp
+
+from local.sagemaker import models
+from local.sagemaker.autoscaling import Scaling
+from local.sagemaker.aws import Aws, Document, Place, Request, Response
+from local.sagemaker.endpoints import Endpoints, describe
+from local.sagemaker.errors import AwsError, denied, invalid
+from local.sagemaker.runtime import SECONDS, Runtime
+from local.sagemaker.shapes import check, input_shape, service_model
+from local.sagemaker.store import Store, page
+
+Operation = Callable[[Store, Document], Document]
+NO_DEREGISTER = (
+    # Recorded: https://github.com/awslabs/stable-diffusion-aws-extension/issues/161
+    "An Application AutoScaling scalable target exists for a variant being deleted, and the IAM identity used to "
+    "invoke DeleteEndpoint does not have application-autoscaling:DeregisterScalableTarget permission to deregister "
+    "the scalable target."
+)
+
+
+class SageMaker:
+    """The control plane, the runtime and the scaling records of every account and region.
+
+    Use on one event loop only; `close()` stops every model server.
+    """
+
+    def __init__(self, aws: Aws, *, invocation_seconds: float = SECONDS) -> None:
+        self._aws = aws
+        self._client: aiohttp.ClientSession | None = None
+        self._stores: dict[Place, Store] = {}
+        self._scaling: dict[Place, Scaling] = {}
+        self.endpoints = Endpoints(aws, self._session)
+        self._runtime = Runtime(aws, self._session, invocation_seconds)
+        self._operations: dict[str, Operation] = {
+            "CreateModel": lambda store, request: models.create_model(store, aws, request),
+            "DescribeModel": lambda store, request: store.model(request["ModelName"]),
+            "ListModels": _list_models,
+            "DeleteModel": _delete_model,
+            "CreateEndpointConfig": models.create_config,
+            "DescribeEndpointConfig": lambda store, request: store.config(request["EndpointConfigName"]),
+            "ListEndpointConfigs": _list_configs,
+            "DeleteEndpointConfig": _delete_config,
+            "CreateEndpoint": self.endpoints.create,
+            "DescribeEndpoint": lambda store, request: describe(store.endpoint(request["EndpointName"])),
+            "ListEndpoints": _list_endpoints,
+            "UpdateEndpoint": self.endpoints.update,
+            "AddTags": _add_tags,
+            "ListTags": lambda store, request: {"Tags": store.tag_list(_tagged(store, request))},
+            "DeleteTags": _delete_tags,
+        }
+
+    def store(self, place: Place) -> Store:
+        return self._stores.setdefault(place, Store(place))
+
+    def scaling(self, place: Place) -> Scaling:
+        return self._scaling.setdefault(place, Scaling(place))
+
+    async def handle(self, request: Request) -> Response:
+        """Answers one request that was signed for service `sagemaker`: of the control plane or the runtime."""
+        place = Place(request.account, request.region)
+        try:
+            if (name := invoked(request)) is not None:
+                return await self._runtime.invoke(self.store(place), name, request)
+            action, document = _read("sagemaker", request)
+            self._allow(request, place, action, document)
+            if action == "DeleteEndpoint":
+                return _written(self.delete_endpoint(place, document["EndpointName"], request.access_key))
+            return _written(self.call(place, action, document))
+        except AwsError as error:
+            return error.response()
+
+    async def handle_scaling(self, request: Request) -> Response:
+        """Answers one request that was signed for service `application-autoscaling`."""
+        place = Place(request.account, request.region)
+        scaling = self.scaling(place)
+        operations = {
+            "RegisterScalableTarget": scaling.register,
+            "DeregisterScalableTarget": scaling.deregister,
+            "DescribeScalableTargets": scaling.describe_targets,
+            "PutScalingPolicy": scaling.put_policy,
+            "DeleteScalingPolicy": scaling.delete_policy,
+            "DescribeScalingPolicies": scaling.describe_policies,
+        }
+        try:
+            action, document = _read("application-autoscaling", request)
+            if action not in operations:
+                raise _unknown(action)
+            self._authorize(request.access_key, place, f"application-autoscaling:{action}", "*")
+            return _written(operations[action](document))
+        except AwsError as error:
+            return error.response()
+
+    def call(self, place: Place, action: str, document: Document) -> Document:
+        """Carries out one action of the control plane for the embedded AWS itself, without asking IAM.
+
+        Raises `AwsError`. DeleteEndpoint is `delete_endpoint`.
+        """
+        if action not in self._operations:
+            raise _unknown(action)
+        check(input_shape("sagemaker", action), document)
+        return self._operations[action](self.store(place), document)
+
+    def delete_endpoint(self, place: Place, name: str, access_key: str | None = None) -> Document:
+        """DeleteEndpoint. A scalable target on it is deregistered, if the caller may do that, as AWS does."""
+        store, scaling = self.store(place), self.scaling(place)
+        store.endpoint(name)
+        for target in scaling.of_endpoint(name):
+            action = "application-autoscaling:DeregisterScalableTarget"
+            if access_key and self._aws.authorize(access_key, action, "*", region=place.region) is not None:
+                raise invalid(NO_DEREGISTER)
+            keys = ("ServiceNamespace", "ResourceId", "ScalableDimension")
+            scaling.deregister({key: target[key] for key in keys})
+        self.endpoints.delete(store, name)
+        return {}
+
+    async def close(self) -> None:
+        """Stops every model server. Nothing can be called afterwards."""
+        await self.endpoints.close(list(self._stores.values()))
+        if self._client is not None:
+            await self._client.close()
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._client is None:
+            # No limit of its own: each instance's queue is its server's.
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=600)
+            self._client = aiohttp.ClientSession(connector=connector, auto_decompress=False)
+        return self._client
+
+    def _allow(self, request: Request, place: Place, action: str, document: Document) -> None:
+        for resource in _resources(place, action, document):
+            self._authorize(request.access_key, place, f"sagemaker:{action}", resource)
+        if action == "CreateModel" and document.get("ExecutionRoleArn"):
+            self._authorize(request.access_key, place, "iam:PassRole", document["ExecutionRoleArn"])
+
+    def _authorize(self, access_key: str, place: Place, action: str, resource: str) -> None:
+        message = self._aws.authorize(access_key, action, resource, region=place.region)
+        if message is not None:
+            raise denied(message)
+
+
+def invoked(request: Request) -> str | None:
+    """The endpoint that a request to the runtime names, or None for a request to the control plane."""
+    parts = request.path.strip("/").split("/")
+    if len(parts) == 3 and parts[0] == "endpoints" and request.method == "POST":
+        if parts[2] == "invocations":
+            return unquote(parts[1])
+        raise _unknown(f"POST {request.path}")
+    return None
+
+
+def _resources(place: Place, action: str, document: Document) -> list[str]:
+    """What IAM is asked about, by the service authorization reference of SageMaker.
+
+    An endpoint made or updated from a configuration needs the action on both:
+    https://github.com/aws-controllers-k8s/community/issues/1889
+    """
+    kinds = (("ModelName", "model"), ("EndpointName", "endpoint"), ("EndpointConfigName", "endpoint-config"))
+    named = [place.arn(kind, document[field]) for field, kind in kinds if document.get(field)]
+    return named or [document.get("ResourceArn") or "*"]
+
+
+def _read(service: str, request: Request) -> tuple[str, Document]:
+    """(action, document) of a JSON 1.1 request, checked against the service's model."""
+    model = service_model(service)
+    prefix, _, action = request.headers.get("x-amz-target", "").partition(".")
+    if prefix != model.metadata["targetPrefix"] or action not in model.operation_names:
+        raise _unknown(action or f"{request.method} {request.path}")
+    try:
+        document = json.loads(request.body or b"{}")
+    except ValueError:
+        raise AwsError("SerializationException", "The request is not valid JSON") from None
+    check(input_shape(service, action), document)
+    return action, {key: value for key, value in document.items() if value is not None}
+
+
+def _unknown(action: str) -> AwsError:
+    return AwsError("UnknownOperationException", f"The embedded AWS does not serve {action}.")
+
+
+def _written(document: Document) -> Response:
+    return 200, {"content-type": "application/x-amz-json-1.1"}, json.dumps(document).encode()
+
+
+def _summaries(entries: dict[str, Document], kind: str) -> list[Document]:
+    return [{key: entry[key] for key in (f"{kind}Name", f"{kind}Arn", "CreationTime")} for entry in entries.values()]
+
+
+def _list_models(store: Store, request: Document) -> Document:
+    return page(_summaries(store.models, "Model"), "Model", request)
+
+
+def _list_configs(store: Store, request: Document) -> Document:
+    return page(_summaries(store.configs, "EndpointConfig"), "EndpointConfig", request)
+
+
+def _list_endpoints(store: Store, request: Document) -> Document:
+    fields = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
+    described = [describe(endpoint) for endpoint in store.endpoints.values()]
+    return page([{key: entry[key] for key in fields} for entry in described], "Endpoint", request)
+
+
+def _delete_model(store: Store, request: Document) -> Document:
+    # Endpoints keep serving a deleted model, in AWS too: they have their copy.
+    store.tags.pop(store.model(request["ModelName"])["ModelArn"], None)
+    del store.models[request["ModelName"].lower()]
+    return {}
+
+
+def _delete_config(store: Store, request: Document) -> Document:
+    store.tags.pop(store.config(request["EndpointConfigName"])["EndpointConfigArn"], None)
+    del store.configs[request["EndpointConfigName"].lower()]
+    return {}
+
+
+def _tagged(store: Store, request: Document) -> str:
+    arn: str = request["ResourceArn"]
+    if not store.has(arn):
+        raise invalid(f'Could not find resource "{arn}".')
+    return arn
+
+
+def _add_tags(store: Store, request: Document) -> Document:
+    arn = _tagged(store, request)
+    store.tag(arn, request["Tags"])
+    return {"Tags": store.tag_list(arn)}
+
+
+def _delete_tags(store: Store, request: Document) -> Document:
+    for key in request["TagKeys"]:
+        store.tags.get(_tagged(store, request), {}).pop(key, None)
+    return {}

@@ -1,0 +1,208 @@
+"""Endpoints: their states as AWS has them, and the servers that come and go with these."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import aiohttp
+
+from local.sagemaker import instance
+from local.sagemaker.aws import Aws, Document
+from local.sagemaker.errors import AwsError, invalid
+from local.sagemaker.fields import refuse_deployment, refuse_unserved
+from local.sagemaker.fleet import DEFAULT_STARTUP_SECONDS, Fleet, Variant
+from local.sagemaker.instance import Instance, ServerFailed
+from local.sagemaker.models import Container, container_of
+from local.sagemaker.store import Endpoint, Store
+
+MAX_INSTANCES = 16
+"""Servers of all endpoints of an account and region together: each is a process on this machine."""
+
+MAX_REASON = 1024
+"""https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html"""
+
+IN_PROGRESS = frozenset({"Creating", "Updating", "RollingBack", "Deleting", "SystemUpdating"})
+
+
+class Endpoints:
+    """Creates, updates and deletes endpoints; the servers start and stop in the background."""
+
+    def __init__(self, aws: Aws, session: Callable[[], aiohttp.ClientSession]) -> None:
+        self._aws = aws
+        self._session = session
+        self._work: dict[Endpoint, asyncio.Task[None]] = {}
+
+    def create(self, store: Store, request: Document) -> Document:
+        """The endpoint is Creating when this returns; then InService, or Failed with the server's last error."""
+        refuse_unserved("CreateEndpoint", request)
+        refuse_deployment(request.get("DeploymentConfig"))
+        name = request["EndpointName"]
+        arn = store.place.arn("endpoint", name)
+        if name.lower() in store.endpoints:
+            raise invalid(f'Cannot create already existing endpoint "{arn}".')
+        config = store.config(request["EndpointConfigName"])
+        endpoint = Endpoint(name, arn, config)
+        fleet = self._fleet(store, endpoint, config["ProductionVariants"])
+        store.endpoints[name.lower()] = endpoint
+        store.tag(arn, request.get("Tags"))
+        self._begin(endpoint, self._create(endpoint, fleet))
+        return {"EndpointArn": arn}
+
+    def update(self, store: Store, request: Document) -> Document:
+        """New servers come up first and then take over; when they do not, the old ones go on serving."""
+        refuse_unserved("UpdateEndpoint", request)
+        refuse_deployment(request.get("DeploymentConfig"))
+        endpoint = store.endpoint(request["EndpointName"])
+        self._refuse_in_progress(endpoint)
+        config = store.config(request["EndpointConfigName"])
+        fleet = self._fleet(store, endpoint, retained(endpoint, config, request))
+        endpoint.become("Updating")
+        endpoint.deployment = request.get("DeploymentConfig")
+        self._begin(endpoint, self._update(endpoint, config, fleet))
+        return {"EndpointArn": endpoint.arn}
+
+    def delete(self, store: Store, name: str) -> None:
+        """The endpoint is Deleting when this returns, and gone when its servers are."""
+        endpoint = store.endpoint(name)
+        self._refuse_in_progress(endpoint)
+        endpoint.become("Deleting")
+        self._begin(endpoint, self._delete(store, endpoint))
+
+    async def settled(self, endpoint: Endpoint) -> None:
+        """Returns when nothing is in progress for the endpoint."""
+        if (work := self._work.get(endpoint)) is not None:
+            await asyncio.wait({work})
+
+    async def close(self, stores: list[Store]) -> None:
+        """Stops every server of every endpoint."""
+        work = list(self._work.values())
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+        fleets = [endpoint.fleet for store in stores for endpoint in store.endpoints.values() if endpoint.fleet]
+        await asyncio.gather(*(fleet.stop() for fleet in fleets))
+
+    def _refuse_in_progress(self, endpoint: Endpoint) -> None:
+        if endpoint.status in IN_PROGRESS:
+            raise invalid(f'Cannot update in-progress endpoint "{endpoint.arn}".')
+
+    def _begin(self, endpoint: Endpoint, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.copy_context())
+        self._work[endpoint] = task
+        task.add_done_callback(lambda done: self._work.pop(endpoint) if self._work[endpoint] is done else None)
+
+    async def _create(self, endpoint: Endpoint, fleet: Fleet) -> None:
+        try:
+            await fleet.start()
+        except ServerFailed as error:
+            endpoint.become("Failed", str(error)[:MAX_REASON])
+            return
+        endpoint.fleet = fleet
+        endpoint.become("InService")
+
+    async def _update(self, endpoint: Endpoint, config: Document, fleet: Fleet) -> None:
+        try:
+            await fleet.start()
+        except ServerFailed as error:
+            # What serves goes on serving; an endpoint that never did has still failed.
+            endpoint.become("InService" if endpoint.fleet else "Failed", str(error)[:MAX_REASON])
+            return
+        old, endpoint.fleet, endpoint.config = endpoint.fleet, fleet, config
+        if old is not None:
+            await old.drain()
+        endpoint.become("InService")
+
+    async def _delete(self, store: Store, endpoint: Endpoint) -> None:
+        if endpoint.fleet is not None:
+            await endpoint.fleet.stop()
+        store.endpoints.pop(endpoint.name.lower(), None)
+        store.tags.pop(endpoint.arn, None)
+
+    def _fleet(self, store: Store, endpoint: Endpoint, variants: list[Document]) -> Fleet:
+        delta = sum(variant["InitialInstanceCount"] for variant in variants)
+        used = sum(
+            len(variant.instances)
+            for other in store.endpoints.values()
+            if other.fleet and other is not endpoint
+            for variant in other.fleet.variants
+        )
+        if used + delta > MAX_INSTANCES:
+            raise AwsError(
+                "ResourceLimitExceeded",
+                f"The account-level service limit 'Instances of the embedded AWS' is {MAX_INSTANCES} Instances, with "
+                f"current utilization of {used} Instances and a request delta of {delta} Instances.",
+            )
+        return Fleet([self._variant(store, endpoint, variant) for variant in variants], self._session())
+
+    def _variant(self, store: Store, endpoint: Endpoint, variant: Document) -> Variant:
+        container = container_of(store.model(variant["ModelName"]))
+        name = variant["VariantName"]
+        return Variant(
+            name=name,
+            weight=variant["InitialVariantWeight"],
+            count=variant["InitialInstanceCount"],
+            image=container.image,
+            start=lambda: self._start(store.place.region, container, endpoint.name, name),
+            startup_seconds=variant.get("ContainerStartupHealthCheckTimeoutInSeconds", DEFAULT_STARTUP_SECONDS),
+        )
+
+    async def _start(self, region: str, container: Container, endpoint: str, variant: str) -> Instance:
+        data = None if container.data is None else await asyncio.to_thread(self._aws.read_object, *container.data)
+        group = f"/aws/sagemaker/Endpoints/{endpoint}"
+        return await instance.start(
+            data, container.environment, region, lambda line: self._aws.log(group, f"{variant}/local", line)
+        )
+
+
+def retained(endpoint: Endpoint, config: Document, request: Document) -> list[Document]:
+    """The variants to start: the configuration's, or with the counts and weights that now serve, if asked so.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_UpdateEndpoint.html
+    """
+    variants: list[Document] = config["ProductionVariants"]
+    if not request.get("RetainAllVariantProperties") or endpoint.fleet is None:
+        return variants
+    excluded = {entry["VariantPropertyType"] for entry in request.get("ExcludeRetainedVariantProperties") or []}
+    serving = {variant.name: variant for variant in endpoint.fleet.variants}
+    kept = []
+    for variant in variants:
+        current = serving.get(variant["VariantName"])
+        properties: Document = {}
+        if current and "DesiredInstanceCount" not in excluded:
+            properties["InitialInstanceCount"] = current.count
+        if current and "DesiredWeight" not in excluded:
+            properties["InitialVariantWeight"] = current.weight
+        kept.append({**variant, **properties})
+    return kept
+
+
+def describe(endpoint: Endpoint) -> Document:
+    """DescribeEndpoint's answer."""
+    answer: Document = {
+        "EndpointName": endpoint.name,
+        "EndpointArn": endpoint.arn,
+        "EndpointConfigName": endpoint.config["EndpointConfigName"],
+        "EndpointStatus": endpoint.status,
+        "CreationTime": endpoint.created,
+        "LastModifiedTime": endpoint.modified,
+    }
+    if endpoint.fleet is not None:
+        answer["ProductionVariants"] = [
+            {
+                "VariantName": variant.name,
+                "DeployedImages": [{"SpecifiedImage": variant.image, "ResolvedImage": variant.image}],
+                "CurrentWeight": variant.weight,
+                "DesiredWeight": variant.weight,
+                "CurrentInstanceCount": len(variant.instances),
+                "DesiredInstanceCount": variant.count,
+            }
+            for variant in endpoint.fleet.variants
+        ]
+    if endpoint.failure is not None:
+        answer["FailureReason"] = endpoint.failure
+    if endpoint.deployment is not None:
+        answer["LastDeploymentConfig"] = endpoint.deployment
+    return answer

@@ -1,0 +1,81 @@
+"""Which settings of a model, a configuration and an endpoint are served, which are only recorded, and which
+are refused.
+
+A field is either served, or in `RECORDED` because it changes nothing on this machine; any other field that
+AWS's API knows is refused by name. So a new field of a new botocore is refused until somebody has decided.
+"""
+
+from __future__ import annotations
+
+from local.sagemaker.aws import Document
+from local.sagemaker.errors import unserved
+
+SERVED: dict[str, frozenset[str]] = {
+    "CreateModel": frozenset({"ModelName", "PrimaryContainer", "Containers", "ExecutionRoleArn", "Tags"}),
+    "ContainerDefinition": frozenset({"ModelDataUrl", "ModelDataSource", "Environment", "Mode"}),
+    "CreateEndpointConfig": frozenset({"EndpointConfigName", "ProductionVariants", "Tags"}),
+    "ProductionVariant": frozenset(
+        {
+            "VariantName",
+            "ModelName",
+            "InitialInstanceCount",
+            "InitialVariantWeight",
+            "ContainerStartupHealthCheckTimeoutInSeconds",
+        }
+    ),
+    "CreateEndpoint": frozenset({"EndpointName", "EndpointConfigName", "Tags", "DeploymentConfig"}),
+    "UpdateEndpoint": frozenset(
+        {
+            "EndpointName",
+            "EndpointConfigName",
+            "DeploymentConfig",
+            "RetainAllVariantProperties",
+            "ExcludeRetainedVariantProperties",
+        }
+    ),
+}
+
+RECORDED: dict[str, frozenset[str]] = {
+    # There is no network between the model server and its caller, and nothing here to isolate it from.
+    "CreateModel": frozenset({"VpcConfig", "EnableNetworkIsolation"}),
+    # The server is always the same program: it serves what is in the archive, whatever the image's name.
+    "ContainerDefinition": frozenset({"Image", "ImageConfig", "ContainerHostname"}),
+    # Disks are this machine's, so is their encryption; metrics are not published.
+    "CreateEndpointConfig": frozenset(
+        {"KmsKeyId", "VpcConfig", "EnableNetworkIsolation", "ExecutionRoleArn", "MetricsConfig"}
+    ),
+    # This machine is the instance. Traffic goes to the least busy instance of a variant, which is either
+    # routing strategy as far as a caller can tell.
+    "ProductionVariant": frozenset(
+        {
+            "InstanceType",
+            "AcceleratorType",
+            "VolumeSizeInGB",
+            "ModelDataDownloadTimeoutInSeconds",
+            "EnableSSMAccess",
+            "RoutingConfig",
+            "InferenceAmiVersion",
+        }
+    ),
+    "CreateEndpoint": frozenset(),
+    "UpdateEndpoint": frozenset({"RetainDeploymentConfig"}),
+}
+
+
+def refuse_unserved(structure: str, value: Document) -> None:
+    """Raises `ValidationException`, naming the field, for one that would change what happens and is not served."""
+    for field, setting in value.items():
+        if setting is not None and field not in SERVED[structure] | RECORDED[structure]:
+            raise unserved(f"{structure}.{field}")
+
+
+def refuse_deployment(config: Document | None) -> None:
+    """Raises for a deployment other than all at once: new servers first, then the swap, then the old ones go."""
+    if not config:
+        return
+    for field in config:
+        if field != "BlueGreenUpdatePolicy":
+            raise unserved(f"DeploymentConfig.{field}")
+    routing = config["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["Type"]
+    if routing != "ALL_AT_ONCE":
+        raise unserved(f"DeploymentConfig with traffic routing {routing}")

@@ -1,0 +1,146 @@
+"""The servers behind one endpoint: its variants, their instances, and which of them gets the next request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from local.sagemaker.instance import Instance, ServerFailed
+
+DEFAULT_STARTUP_SECONDS = 120.0
+"""How long a server may take to answer /ping where its variant does not say
+(ContainerStartupHealthCheckTimeoutInSeconds): nothing is downloaded here, so more would be a hang."""
+
+DRAIN_SECONDS = 60.0
+"""How long a request may still run on a server that is to go: as long as any request may."""
+
+Start = Callable[[], Awaitable[Instance]]
+
+
+@dataclass(eq=False)
+class Variant:
+    """A share of an endpoint's traffic, and the equal servers that answer it."""
+
+    name: str
+    weight: float
+    count: int
+    image: str
+    start: Start
+    startup_seconds: float = DEFAULT_STARTUP_SECONDS
+    instances: list[Instance] = field(default_factory=list)
+    credit: float = 0.0
+
+
+class Fleet:
+    """The running servers of one endpoint configuration."""
+
+    def __init__(self, variants: list[Variant], session: aiohttp.ClientSession) -> None:
+        self.variants = variants
+        self._session = session
+        self._healing: set[asyncio.Task[None]] = set()
+        self._stopped = False
+
+    async def start(self) -> None:
+        """Starts every instance at once. Raises `ServerFailed` when one does not come up, and leaves none behind.
+
+        The text is what an endpoint's FailureReason says.
+        """
+        starts = [self._add(variant) for variant in self.variants for _ in range(variant.count)]
+        try:
+            outcomes = await asyncio.gather(*starts, return_exceptions=True)
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
+        failed = next((outcome for outcome in outcomes if isinstance(outcome, BaseException)), None)
+        if failed is not None:
+            await self.stop()
+            raise failed
+
+    def route(self, target: str | None) -> tuple[Variant, Instance] | None:
+        """The variant whose turn it is by weight, or the named one, and its least busy living instance.
+
+        None when there is none. Turns are dealt evenly, not drawn: two variants of weights 3 and 1 get every
+        four requests three and one.
+        """
+        able = [variant for variant in self.variants if target in (None, variant.name)]
+        for variant in able:
+            self._heal(variant)
+        able = [variant for variant in able if variant.instances and (target or variant.weight > 0)]
+        if not able:
+            return None
+        total = sum(variant.weight for variant in able)
+        for variant in able:
+            variant.credit += variant.weight
+        chosen = max(able, key=lambda variant: variant.credit)
+        chosen.credit -= total
+        instance = min(chosen.instances, key=lambda instance: instance.busy)
+        # Among equally busy ones, the one that has waited longest.
+        chosen.instances.remove(instance)
+        chosen.instances.append(instance)
+        return chosen, instance
+
+    @contextlib.contextmanager
+    def occupied(self, instance: Instance) -> Iterator[None]:
+        """Counts a request as under way on the instance."""
+        instance.busy += 1
+        try:
+            yield
+        finally:
+            instance.busy -= 1
+
+    async def drain(self) -> None:
+        """Stops every server after the requests under way."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while any(instance.busy for variant in self.variants for instance in variant.instances):
+                    await asyncio.sleep(0.05)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stops every server now."""
+        self._stopped = True
+        for task in self._healing:
+            task.cancel()
+        await asyncio.gather(*self._healing, return_exceptions=True)
+        instances = [instance for variant in self.variants for instance in variant.instances]
+        for variant in self.variants:
+            variant.instances = []
+        await asyncio.gather(*(instance.stop() for instance in instances))
+
+    async def _add(self, variant: Variant) -> None:
+        try:
+            instance = await variant.start()
+        except (ValueError, LookupError, OSError) as error:
+            raise ServerFailed(str(error)) from error
+        try:
+            await instance.wait_until_ready(self._session, variant.startup_seconds)
+        except ServerFailed as error:
+            await instance.stop()
+            # AWS's sentence, with the reason that AWS leaves in the log.
+            raise ServerFailed(
+                f"The primary container for production variant {variant.name} did not pass the ping health check: "
+                f"{error}"
+            ) from error
+        except BaseException:
+            await instance.stop()
+            raise
+        variant.instances.append(instance)
+
+    def _heal(self, variant: Variant) -> None:
+        """Replaces servers that have ended by themselves, as SageMaker restarts a container."""
+        for dead in [instance for instance in variant.instances if not instance.alive]:
+            variant.instances.remove(dead)
+            if not self._stopped:
+                task = asyncio.create_task(self._replace(variant, dead))
+                self._healing.add(task)
+                task.add_done_callback(self._healing.discard)
+
+    async def _replace(self, variant: Variant, dead: Instance) -> None:
+        await dead.stop()
+        # A model that no longer loads stays away; the others go on, and the log says why.
+        with contextlib.suppress(ServerFailed):
+            await self._add(variant)

@@ -1,0 +1,130 @@
+"""InvokeEndpoint: a request passed on to one of an endpoint's servers, and its answer in AWS's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import aiohttp
+
+from local.sagemaker.aws import Aws, Place, Request, Response, partition
+from local.sagemaker.errors import AwsError, denied, unserved
+from local.sagemaker.fleet import Variant
+from local.sagemaker.store import Endpoint, Store
+
+MAX_BODY = 6 * 1024**2
+"""https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html"""
+
+SECONDS = 60.0
+"""A model container must answer within this: same page."""
+
+ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
+
+UNSERVED = {
+    # Parameters of InvokeEndpoint, by the header that carries them, which would change who answers or what.
+    "x-amzn-sagemaker-target-model": "TargetModel",
+    "x-amzn-sagemaker-target-container-hostname": "TargetContainerHostname",
+    "x-amzn-sagemaker-enable-explanations": "EnableExplanations",
+    "x-amzn-sagemaker-inference-component": "InferenceComponentName",
+    "x-amzn-sagemaker-session-id": "SessionId",
+    "x-amzn-sagemaker-prefix-aware-id": "PrefixAwareId",
+    # Not here: x-amzn-sagemaker-inference-id, which only names the request in captured data.
+}
+
+TIMED_OUT = (
+    "Your invocation timed out while waiting for a response from container primary. Review the latency metrics "
+    "for each container in Amazon CloudWatch, resolve the issue, and try again."
+)
+
+
+class Runtime:
+    """Invokes endpoints. The seconds are a parameter so that a test need not wait a minute."""
+
+    def __init__(self, aws: Aws, session: Callable[[], aiohttp.ClientSession], seconds: float = SECONDS) -> None:
+        self._aws = aws
+        self._session = session
+        self._timeout = aiohttp.ClientTimeout(total=seconds)
+
+    async def invoke(self, store: Store, name: str, request: Request) -> Response:
+        """The model's answer. Raises `AwsError` as InvokeEndpoint does, ModelError for what the model refuses."""
+        place = store.place
+        message = self._aws.authorize(
+            request.access_key, "sagemaker:InvokeEndpoint", place.arn("endpoint", name), region=place.region
+        )
+        if message is not None:
+            raise denied(message)
+        if len(request.body) > MAX_BODY:
+            # Recorded from AWS with its earlier limit: the code of this error is its status.
+            raise AwsError("413", f"HTTP content length exceeded {MAX_BODY} bytes.", status=413)
+        for header, parameter in UNSERVED.items():
+            if header in request.headers:
+                raise AwsError("ValidationError", str(unserved(parameter)))
+        endpoint = store.endpoints.get(name.lower())
+        if endpoint is None or endpoint.fleet is None or endpoint.status == "Deleting":
+            raise AwsError("ValidationError", f"Endpoint {name} of account {place.account} not found.")
+        return await self._pass_on(place, endpoint, request)
+
+    async def _pass_on(self, place: Place, endpoint: Endpoint, request: Request) -> Response:
+        assert endpoint.fleet is not None
+        fleet, target = endpoint.fleet, request.headers.get("x-amzn-sagemaker-target-variant")
+        if target is not None and target not in {variant.name for variant in fleet.variants}:
+            raise AwsError("ValidationError", f"Variant {target} not found for endpoint {endpoint.name}.")
+        chosen = fleet.route(target)
+        if chosen is None:
+            raise AwsError("ServiceUnavailable", "No instance of the endpoint is able to answer.", status=503)
+        variant, instance = chosen
+        headers = _forwarded(request.headers)
+        with fleet.occupied(instance):
+            try:
+                async with self._session().post(
+                    f"{instance.url}/invocations",
+                    data=request.body,
+                    headers=headers,
+                    timeout=self._timeout,
+                    skip_auto_headers=("content-type", "accept-encoding", "user-agent"),
+                ) as answer:
+                    status, body, given = answer.status, await answer.read(), answer.headers
+            except TimeoutError:
+                raise _model_error(place, endpoint, 0, TIMED_OUT) from None
+            except aiohttp.ClientError:
+                # The server ended under the request: the next one finds it replaced.
+                raise _model_error(place, endpoint, 500, "") from None
+        if status >= 400:
+            raise _model_error(place, endpoint, status, body.decode("utf-8", "replace"))
+        return status, _answered(given, variant), body
+
+
+def _forwarded(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: headers[name] for name in ("content-type", "accept", ATTRIBUTES) if name in headers}
+
+
+def _answered(headers: Mapping[str, str], variant: Variant) -> dict[str, str]:
+    answer = {
+        "content-type": headers.get("content-type", "application/octet-stream"),
+        "x-amzn-invoked-production-variant": variant.name,
+    }
+    if ATTRIBUTES in headers:
+        answer[ATTRIBUTES] = headers[ATTRIBUTES]
+    return answer
+
+
+def _model_error(place: Place, endpoint: Endpoint, status: int, text: str) -> AwsError:
+    """ModelError as AWS words it, from public reports of 2018 to 2025.
+
+    https://github.com/aws/amazon-sagemaker-examples/issues/833,
+    https://github.com/aws/sagemaker-python-sdk/issues/2955
+    """
+    side = "client" if 400 <= status < 500 else "server"
+    group = f"/aws/sagemaker/Endpoints/{endpoint.name}"
+    console = f"https://{place.region}.console.aws.amazon.com/cloudwatch/home?region={place.region}"
+    message = (
+        f'Received {side} error ({status}) from primary with message "{text}". '
+        f"See {console}#logEventViewer:group={group} in account {place.account} for more information."
+    )
+    return AwsError(
+        "ModelError",
+        message,
+        status=424,
+        OriginalStatusCode=status,
+        OriginalMessage=text,
+        LogStreamArn=f"arn:{partition(place.region)}:logs:{place.region}:{place.account}:log-group:{group}",
+    )

@@ -1,0 +1,105 @@
+"""The model server: a process of its own that answers SageMaker's container contract for one model archive.
+
+`GET /ping` is 200 once the model is loaded; `POST /invocations` runs it. The process serves a listening
+socket that it inherits, and ends when its stdin closes: whoever started it holds the other end, so no server
+outlives its endpoint, however the parent ends. It exits with status 1 and the reason on stderr when the model
+does not load.
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response
+
+from local.sagemaker import script_mode
+
+Scope = dict[str, Any]
+App = Callable[[Scope, Callable[..., Any], Callable[..., Any]], Awaitable[None]]
+
+
+def application(script: script_mode.Script) -> App:
+    """The container contract as an ASGI application.
+
+    The model runs on the event loop itself: one process serves one request at a time, as one worker of AWS's
+    containers does, and a thread would only add its hand-over to each call.
+    """
+
+    async def app(scope: Scope, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        route = scope["method"], scope["path"]
+        if route == ("POST", "/invocations"):
+            request = Request(scope, receive)
+            response = _invoke(script, await request.body(), request)
+        elif route == ("GET", "/ping"):
+            response = Response(status_code=200)
+        else:
+            response = Response(f"no {route[0]} {route[1]} here", status_code=404)
+        await response(scope, receive, send)
+
+    return app
+
+
+def _invoke(script: script_mode.Script, body: bytes, request: Request) -> Response:
+    headers = request.headers
+    try:
+        answer, content_type = script.answer(body, headers.get("content-type"), headers.get("accept"))
+    except Exception as error:
+        trace = traceback.format_exc()
+        print(trace, file=sys.stderr, flush=True)
+        status = getattr(error, "status_code", None)
+        message = getattr(error, "message", None) if isinstance(status, int) else str(error)
+        code = status if isinstance(status, int) else 500
+        return Response(f"{message or 'Invalid Request'}\n{trace}", status_code=code, media_type="text/plain")
+    return Response(answer, headers={"content-type": content_type})
+
+
+GRACE_SECONDS = 3.0
+
+
+def _end_with_parent(servers: list[uvicorn.Server]) -> None:
+    """Waits for stdin to close, then lets requests under way finish, but not for ever."""
+    # The descriptor itself: a daemon thread that holds sys.stdin's lock would break the interpreter's exit.
+    while os.read(0, 4096):
+        pass
+    if not servers:  # the model is still loading
+        os._exit(0)
+    servers[0].should_exit = True
+    time.sleep(GRACE_SECONDS + 1)
+    os._exit(0)
+
+
+def main(model_dir: str, descriptor: int) -> None:
+    """Loads the model in `model_dir` and serves it on the inherited socket until stdin closes."""
+    servers: list[uvicorn.Server] = []
+    threading.Thread(target=_end_with_parent, args=[servers], daemon=True).start()
+    try:
+        script = script_mode.load(Path(model_dir))
+    except BaseException:
+        # Also a program that calls sys.exit(): its server cannot serve, and this says why.
+        traceback.print_exc()
+        sys.exit(1)
+    config = uvicorn.Config(
+        application(script),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        date_header=False,
+        # The embedded AWS keeps its connections; a server that closed one first would lose a request.
+        timeout_keep_alive=3600,
+        timeout_graceful_shutdown=int(GRACE_SECONDS),
+    )
+    servers.append(uvicorn.Server(config))
+    servers[0].run(sockets=[socket.socket(fileno=descriptor)])
