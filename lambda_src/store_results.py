@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from lambda_src import contract
 from lambda_src.contract import Json, ResultConflict
@@ -25,6 +26,12 @@ TRANSIENT = frozenset({"SlowDown", "InternalError", "ServiceUnavailable", "Reque
 
 CONFLICTING = frozenset({"ConditionalRequestConflict", "OperationAborted"})
 """Another writer was at the same key at the same moment: the next try finds out what it wrote."""
+
+ONE_TRY = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10)
+"""The state machine counts the tries; retries under retries multiply."""
+
+UNREACHABLE = (BotoConnectionError, HTTPClientError, IncompleteReadError)
+"""What botocore raises when no answer, or half of one, came."""
 
 
 class S3Unavailable(RuntimeError):
@@ -75,7 +82,7 @@ def put_once(client: S3Client, bucket: str, key: str, body: bytes) -> None:
     except ClientError as error:
         if code_of(error) != "PreconditionFailed":
             raise explained(error) from error
-    except HTTPClientError as error:
+    except UNREACHABLE as error:
         raise S3Unavailable(str(error)) from error
     else:
         return
@@ -89,7 +96,7 @@ def read(client: S3Client, bucket: str, key: str) -> bytes:
         return client.get_object(Bucket=bucket, Key=key)["Body"].read()
     except ClientError as error:
         raise explained(error) from error
-    except HTTPClientError as error:
+    except UNREACHABLE as error:
         raise S3Unavailable(str(error)) from error
 
 
@@ -105,5 +112,5 @@ def explained(error: ClientError) -> Exception:
 
 @functools.cache
 def s3() -> S3Client:
-    """A client that tries once: the state machine counts the tries, and retries under retries multiply."""
-    return boto3.client("s3", config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10))
+    """One client for the life of the process."""
+    return boto3.client("s3", config=ONE_TRY)

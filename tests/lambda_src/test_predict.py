@@ -1,0 +1,85 @@
+"""Predict: the model inside the function, through SageMaker's contract."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambda_src import predict
+from lambda_src.contract import PredictionCountMismatch
+from stacks.constructs.model_build import unpacked_model
+
+CODE = """
+import json
+loads = []
+def model_fn(model_dir):
+    loads.append(model_dir)
+    return 10
+def input_fn(body, content_type):
+    assert content_type == "application/json"
+    return json.loads(body)["instances"]
+def predict_fn(data, model):
+    return [sum(row) * model for row in data]
+def output_fn(predictions, accept):
+    return json.dumps({"predictions": predictions[:3]}), accept
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "inference.py").write_text(CODE)
+    monkeypatch.setattr(predict, "MODEL_DIR", tmp_path)
+    return tmp_path
+
+
+def prepared(count: int) -> dict[str, Any]:
+    return {
+        "instances": [[float(index), 1.0] for index in range(count)],
+        "ids": [f"r{index}" for index in range(count)],
+        "indexes": list(range(count)),
+        "rejected": [{"id": "bad"}],
+    }
+
+
+@pytest.mark.usefixtures("model")
+def test_each_prediction_stands_beside_its_records_id_and_index() -> None:
+    assert predict.handler(prepared(2), None) == {
+        "predictions": [
+            {"id": "r0", "index": 0, "prediction": 10.0},
+            {"id": "r1", "index": 1, "prediction": 20.0},
+        ],
+        "rejected": [{"id": "bad"}],
+    }
+
+
+@pytest.mark.usefixtures("model")
+def test_a_wrong_number_of_predictions_is_an_error_and_never_a_shift() -> None:
+    with pytest.raises(PredictionCountMismatch, match=r"expected 4 predictions .* received 3"):
+        predict.handler(prepared(4), None)
+
+
+def test_without_instances_the_model_is_not_even_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict, "MODEL_DIR", tmp_path / "missing")
+    assert predict.handler(prepared(0), None) == {"predictions": [], "rejected": [{"id": "bad"}]}
+
+
+def test_the_model_is_loaded_once(model: Path) -> None:
+    assert predict.load(model) is predict.load(model)
+
+
+def test_a_function_without_its_model_says_where_it_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict, "MODEL_DIR", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"inference\.py"):
+        predict.handler(prepared(1), None)
+
+
+def test_the_sample_model_answers_for_the_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict, "MODEL_DIR", unpacked_model())
+    request = prepared(0) | {"instances": [[1.0] * 30], "ids": ["a"], "indexes": [0]}
+    (row,) = predict.handler(request, None)["predictions"]
+    assert set(row["prediction"]) == {"label", "p_malignant"}
+    json.dumps(row, allow_nan=False)
