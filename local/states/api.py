@@ -20,7 +20,8 @@ from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
 from local.states.documents import loads, text
-from local.states.machines import ApiError, Engine, Execution, StateMachine
+from local.states.executions import Execution
+from local.states.machines import ApiError, Engine, StateMachine
 from local.states.parser import parse
 from local.states.problems import InvalidDefinition
 
@@ -193,13 +194,27 @@ class _Call:
             described["redriveStatusReason"] = "Execution is SUCCEEDED and cannot be redriven"
         else:
             described["redriveStatus"] = "REDRIVABLE"
-        return {**described, "redriveCount": 0}
+        return _without_none(
+            {
+                **described,
+                "mapRunArn": execution.map_run_arn,
+                "redriveCount": execution.redrives,
+                "redriveDate": execution.redriven,
+            }
+        )
 
     def list_executions(self, given: Parameters) -> Json:
-        machine = self._engine.machine(given.get("stateMachineArn", ""))
-        if machine.kind == "EXPRESS":
-            message = "This operation is not supported by this type of state machine"
-            raise ApiError("StateMachineTypeNotSupported", message)
+        if "mapRunArn" in given:
+            run = self._engine.map_run(_arn_of(given["mapRunArn"]))
+            children = self._engine.children.get(run.execution_arn, [])
+            listed = [child for child in reversed(children) if child.map_run_arn == run.arn]
+        else:
+            machine = self._engine.machine(given.get("stateMachineArn", ""))
+            if machine.kind == "EXPRESS":
+                message = "This operation is not supported by this type of state machine"
+                raise ApiError("StateMachineTypeNotSupported", message)
+            started = reversed(self._engine.executions.values())
+            listed = [execution for execution in started if execution.machine_arn == machine.arn]
         wanted = given.get("statusFilter")
         rows = (
             _without_none(
@@ -210,11 +225,12 @@ class _Call:
                     "status": execution.status,
                     "startDate": execution.started,
                     "stopDate": execution.stopped,
-                    "redriveCount": 0,
+                    "mapRunArn": execution.map_run_arn,
+                    "redriveCount": execution.redrives,
                 }
             )
-            for execution in reversed(self._engine.executions.values())
-            if execution.machine_arn == machine.arn and wanted in (None, execution.status)
+            for execution in listed
+            if wanted in (None, execution.status)
         )
         return _page("executions", rows, given)
 
@@ -225,6 +241,54 @@ class _Call:
             newest_first=given.get("reverseOrder", False), data=given.get("includeExecutionData", True)
         )
         return _page("events", events, given)
+
+    def redrive(self, given: Parameters) -> Json:
+        execution = self._engine.redrive(_arn_of(given["executionArn"]))
+        return {"redriveDate": execution.redriven}
+
+    # Map Runs
+
+    def list_map_runs(self, given: Parameters) -> Json:
+        execution = self._engine.execution(_arn_of(given["executionArn"]))
+        rows = (
+            _without_none(
+                {
+                    "executionArn": execution.arn,
+                    "mapRunArn": run.arn,
+                    "stateMachineArn": run.child_machine_arn,
+                    "startDate": run.started,
+                    "stopDate": run.stopped,
+                }
+            )
+            for run in execution.map_runs
+        )
+        return _page("mapRuns", rows, given)
+
+    def describe_map_run(self, given: Parameters) -> Json:
+        run = self._engine.map_run(_arn_of(given["mapRunArn"]))
+        return _without_none(
+            {
+                "mapRunArn": run.arn,
+                "executionArn": run.execution_arn,
+                "status": run.status,
+                "startDate": run.started,
+                "stopDate": run.stopped,
+                "maxConcurrency": run.max_concurrency,
+                "toleratedFailurePercentage": float(run.tolerance.percentage or 0),
+                "toleratedFailureCount": run.tolerance.count or 0,
+                "itemCounts": run.items.described(),
+                "executionCounts": run.executions.described(),
+                "redriveCount": run.redrives,
+                "redriveDate": run.redriven,
+            }
+        )
+
+    def update_map_run(self, given: Parameters) -> Json:
+        run = self._engine.map_run(_arn_of(given["mapRunArn"]))
+        run.update(
+            given.get("maxConcurrency"), given.get("toleratedFailureCount"), given.get("toleratedFailurePercentage")
+        )
+        return {}
 
     # Tags
 
@@ -261,6 +325,10 @@ _OPERATIONS: dict[str, Callable[[_Call, Parameters], Json | Awaitable[Json]]] = 
     "DescribeExecution": _Call.describe_execution,
     "ListExecutions": _Call.list_executions,
     "GetExecutionHistory": _Call.history,
+    "RedriveExecution": _Call.redrive,
+    "ListMapRuns": _Call.list_map_runs,
+    "DescribeMapRun": _Call.describe_map_run,
+    "UpdateMapRun": _Call.update_map_run,
     "TagResource": _Call.tag,
     "UntagResource": _Call.untag,
     "ListTagsForResource": _Call.tags,
@@ -268,7 +336,7 @@ _OPERATIONS: dict[str, Callable[[_Call, Parameters], Json | Awaitable[Json]]] = 
 _NOT_RUN: dict[str, dict[str, Json]] = {
     "CreateStateMachine": {"publish": False, "versionDescription": None, "encryptionConfiguration": None},
     "UpdateStateMachine": {"publish": False, "versionDescription": None, "encryptionConfiguration": None},
-    "ListExecutions": {"mapRunArn": None, "redriveFilter": None},
+    "ListExecutions": {"redriveFilter": None},
 }
 """Parameters that would change what happens, and that this API does not act on, with the value that asks nothing."""
 

@@ -92,7 +92,12 @@ class AwsSdkCall:
         for message, _ in self.problems(arguments):
             raise StateFailure("States.Runtime", message)
         shape = self._operation.input_shape
-        parameters = _to_request(arguments, shape) if shape else {}
+        answer = await self.send(_to_request(arguments, shape) if shape else {}, caller)
+        return _from_response(answer, self._operation.output_shape)
+
+    async def send(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        """Makes the call with botocore's own parameters and gives botocore's own answer. Raises `StateFailure`."""
+        shape = self._operation.input_shape
         report = ParamValidator().validate(parameters, shape) if shape else None
         if report is not None and report.has_errors():
             raise StateFailure(f"{self._error_prefix}.{self._error_prefix}Exception", report.generate_report())
@@ -101,14 +106,14 @@ class AwsSdkCall:
             {
                 "status_code": status,
                 "headers": HeadersDict(headers),
-                "body": _Body(body) if status < 300 and self._operation.has_streaming_output else body,
+                "body": Body(body) if status < 300 and self._operation.has_streaming_output else body,
             },
             self._operation.output_shape or _NOTHING,
         )
         if status >= 300:
             raise self._failure(answer, status)
         answer.pop("ResponseMetadata", None)
-        return _from_response(answer, self._operation.output_shape)
+        return dict(answer)
 
     def _request(self, parameters: dict[str, Any], caller: Caller) -> Any:
         serialized = self._serializer.serialize_to_request(parameters, self._operation)
@@ -144,7 +149,7 @@ class AwsSdkCall:
 _NOTHING = StructureShape("Nothing", {"type": "structure", "members": {}})
 
 
-class _Body:
+class Body:
     """A streamed answer, as botocore's parser passes it on."""
 
     def __init__(self, content: bytes) -> None:
@@ -206,7 +211,7 @@ def _from_response(value: Any, shape: Shape | None) -> Json:
         }
     if isinstance(value, list):
         return [_from_response(inner, getattr(shape, "member", None)) for inner in value]
-    if isinstance(value, _Body):
+    if isinstance(value, Body):
         value = value.content
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")

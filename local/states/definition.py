@@ -111,9 +111,58 @@ class Map(Resilient):
     items: Render | None
     item_selector: Render | None
     max_concurrency: Seconds | None
+    processor: Machine
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Where a distributed Map finds its items: `kind` is CSV, JSON, JSONL or OBJECTS (a listing)."""
+
+    kind: str
+    arguments: Render
+    max_items: Seconds | None
+    csv_headers: tuple[str, ...] | None
+    csv_delimiter: str
+
+
+@dataclass(frozen=True)
+class Batcher:
+    """How items become batches: by count, by bytes of the batch's JSON, or both."""
+
+    max_items: Seconds | None
+    max_bytes: Seconds | None
+    batch_input: Render | None
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Where the results of a Map Run go, and in which form. Without arguments they stay in the state's output."""
+
+    arguments: Render | None
+    transformation: str
+    output_type: str
+
+
+@dataclass(frozen=True)
+class DistributedMap(Resilient):
+    """Runs its processor as an execution of its own for each item or batch."""
+
+    items: Render | None
+    reader: Reader | None
+    item_selector: Render | None
+    batcher: Batcher | None
+    writer: Writer | None
+    max_concurrency: Seconds | None
     tolerated_count: Seconds | None
     tolerated_percentage: Seconds | None
+    label: str
+    child_kind: str
     processor: Machine
+
+    @property
+    def type(self) -> str:
+        """See `State`."""
+        return "Map"
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,16 @@ class EmbeddedAws:
         except ministack.RoleError as problem:
             raise ServiceError("AccessDeniedException", str(problem), 400) from problem
 
+    def authorize(self, access_key: str, action: str, resource: str, region: str) -> str | None:
+        """See `Aws`."""
+        return ministack.authorize(access_key, action, resource, region=region)
+
     async def invoke_function(
         self, function: str, payload: bytes, access_key: str, region: str
     ) -> functions.Invocation:
         """See `Aws`."""
         arn = function if function.startswith("arn:") else _function_arn(function, region)
-        if refusal := ministack.authorize(access_key, "lambda:InvokeFunction", arn, region=region):
+        if refusal := self.authorize(access_key, "lambda:InvokeFunction", arn, region):
             raise ServiceError("AccessDeniedException", refusal, 403)
         try:
             return await functions.current().invoke(arn, payload)

@@ -29,9 +29,20 @@ class StateFailure(Exception):
         self.terminal = terminal
         """No Retry and no Catch may hold it: the execution ends here."""
 
+    def details(self) -> dict[str, str]:
+        """The failure as history events tell it."""
+        return {name: text for name, text in (("error", self.error), ("cause", self.cause)) if text is not None}
+
     def output(self) -> dict[str, str]:
         """The error output that a Catch passes on; AWS leaves out what a Fail state left out."""
         return {name: text for name, text in (("Error", self.error), ("Cause", self.cause)) if text is not None}
+
+
+class ExecutionTimedOut(StateFailure):
+    """An execution, a Map Run's child among them, lasted longer than it may."""
+
+    def __init__(self) -> None:
+        super().__init__(TIMEOUT)
 
 
 def too_large(what: str) -> str:

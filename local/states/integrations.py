@@ -43,6 +43,10 @@ class Aws(Protocol):
         """The access key of a session of the role, assumed as Step Functions. Raises `ServiceError`."""
         ...
 
+    def authorize(self, access_key: str, action: str, resource: str, region: str) -> str | None:
+        """None when IAM allows it, or else AWS's message."""
+        ...
+
     async def invoke_function(self, function: str, payload: bytes, access_key: str, region: str) -> Answer:
         """Calls a function by name or ARN. Raises `ServiceError`."""
         ...

@@ -8,23 +8,19 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from lambda_src.contract import MAX_STATE_BYTES
-from local.states import interpreter
 from local.states.clock import Clock
 from local.states.definition import Machine
 from local.states.documents import compact
-from local.states.failures import TIMEOUT, StateFailure
-from local.states.history import History, NoHistory
-from local.states.integrations import Aws, Caller
+from local.states.executions import Execution, Running
+from local.states.history import History
+from local.states.integrations import Aws
+from local.states.map_run import MapRun
 from local.states.parser import parse
 
 Json = Any
-
-_EXPRESS_SECONDS = 300.0
-"""An Express execution lasts at most five minutes: service-quotas.html of the Step Functions guide."""
 
 
 class ApiError(Exception):
@@ -58,27 +54,6 @@ class StateMachine:
         return self.arn.split(":")[3]
 
 
-@dataclass
-class Execution:
-    """One execution. `status` is AWS's: RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED."""
-
-    arn: str
-    name: str
-    machine_arn: str
-    definition: str
-    role_arn: str
-    input: Json
-    history: History | None
-    started: float = field(default_factory=time.time)
-    status: str = "RUNNING"
-    stopped: float | None = None
-    output: Json = None
-    error: str | None = None
-    cause: str | None = None
-    task: asyncio.Task[None] | None = None
-    stop: tuple[str | None, str | None] | None = None
-
-
 class Engine:
     """All state machines of one embedded AWS, and their executions.
 
@@ -90,6 +65,8 @@ class Engine:
         self.clock = clock or Clock()
         self.machines: dict[str, StateMachine] = {}
         self.executions: dict[str, Execution] = {}
+        self.children: dict[str, list[Execution]] = {}
+        """The Standard children of Map Runs, by the ARN of the execution that started them."""
 
     # State machines
 
@@ -185,22 +162,53 @@ class Engine:
         execution = Execution(arn, name, machine_arn, machine.definition, machine.role_arn, value, history)
         if history is not None:
             self.executions[arn] = execution
-        execution.task = asyncio.ensure_future(self._run(execution, machine))
+        self._go(execution, machine)
         return execution
 
+    def _go(self, execution: Execution, machine: StateMachine) -> None:
+        running = Running(self._aws, self.clock, machine, execution)
+        running.children = self.children.setdefault(execution.arn, running.children)
+        execution.task = asyncio.ensure_future(running.run())
+
+    def redrive(self, arn: str) -> Execution:
+        """Goes on with an execution that did not succeed, from the state it ended in. Raises `ApiError`."""
+        execution = self.execution(arn)
+        if execution.status in ("RUNNING", "SUCCEEDED"):
+            message = f"Execution is {execution.status} and cannot be redriven"
+            raise ApiError("ExecutionNotRedrivable", message)
+        machine = self.machine(execution.machine_arn)
+        execution.status, execution.stopped, execution.stopping = "RUNNING", None, False
+        execution.error = execution.cause = None
+        execution.redrives += 1
+        execution.redriven = time.time()
+        self._go(execution, machine)
+        return execution
+
+    def map_run(self, arn: str) -> MapRun:
+        """The Map Run of that ARN. Raises `ApiError`."""
+        for execution in self.executions.values():
+            for run in execution.map_runs:
+                if run.arn == arn:
+                    return run
+        raise ApiError("ResourceNotFound", f"Resource not found: '{arn}'")
+
     def execution(self, arn: str) -> Execution:
-        """The execution of that ARN. Raises `ApiError`."""
-        if arn not in self.executions:
-            raise ApiError("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
-        return self.executions[arn]
+        """The execution of that ARN, a Map Run's Standard child among them. Raises `ApiError`."""
+        if arn in self.executions:
+            return self.executions[arn]
+        for children in self.children.values():
+            for child in children:
+                if child.arn == arn:
+                    return child
+        raise ApiError("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
 
     def stop(self, arn: str, error: str | None = None, cause: str | None = None) -> Execution:
         """Aborts a running execution; one that has ended stays as it is."""
         execution = self.execution(arn)
         if execution.status == "RUNNING" and execution.task is not None:
-            execution.stop = (error, cause)
+            execution.stopping = True
             execution.task.cancel()
-            self._end(execution, "ABORTED", error=error, cause=cause)
+            execution.end("ABORTED", error=error, cause=cause)
         return execution
 
     async def close(self) -> None:
@@ -210,67 +218,7 @@ class Engine:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    async def _run(self, execution: Execution, machine: StateMachine) -> None:
-        recorder = execution.history if execution.history is not None else NoHistory()
-        started = {"input": execution.input, "roleArn": machine.role_arn}
-        recorder.add("ExecutionStarted", 0, started, "executionStartedEventDetails")
-        branch = interpreter.Branch(
-            interpreter.Surroundings(
-                Caller(machine.role_arn, machine.region, self._aws),
-                self.clock,
-                recorder,
-                context_of(execution, machine),
-            )
-        )
-        seconds = machine.machine.timeout
-        if machine.kind == "EXPRESS":
-            seconds = min(seconds or _EXPRESS_SECONDS, _EXPRESS_SECONDS)
-        try:
-            async with asyncio.timeout(seconds):
-                execution.output = await interpreter.run(machine.machine, execution.input, branch)
-            self._end(execution, "SUCCEEDED", previous=branch.last)
-        except StateFailure as failure:
-            self._end(execution, "FAILED", previous=branch.last, error=failure.error, cause=failure.cause)
-        except TimeoutError:
-            self._end(execution, "TIMED_OUT", previous=branch.last, error=TIMEOUT)
-        except asyncio.CancelledError:
-            if execution.stop is None:
-                raise
-        except Exception as bug:
-            # The engine's own mistake must not leave an execution running for ever.
-            self._end(execution, "FAILED", previous=branch.last, error="States.Runtime", cause=repr(bug))
-            raise
 
-    def _end(
-        self,
-        execution: Execution,
-        status: str,
-        *,
-        previous: int = 0,
-        error: str | None = None,
-        cause: str | None = None,
-    ) -> None:
-        if execution.status != "RUNNING":
-            return
-        execution.status = status
-        execution.stopped = time.time()
-        execution.error, execution.cause = error, cause
-        if execution.history is None:
-            return
-        kind = _ENDINGS[status]
-        if status == "SUCCEEDED":
-            details: dict[str, Json] = {"output": execution.output}
-        else:
-            details = {name: said for name, said in (("error", error), ("cause", cause)) if said is not None}
-        execution.history.add(kind, previous, details, f"{kind[0].lower()}{kind[1:]}EventDetails")
-
-
-_ENDINGS = {
-    "SUCCEEDED": "ExecutionSucceeded",
-    "FAILED": "ExecutionFailed",
-    "TIMED_OUT": "ExecutionTimedOut",
-    "ABORTED": "ExecutionAborted",
-}
 _BAD_IN_NAMES = re.compile(r'[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]')
 
 
@@ -278,19 +226,3 @@ def _check_name(name: str) -> None:
     """https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html"""
     if not 1 <= len(name) <= 80 or _BAD_IN_NAMES.search(name):
         raise ApiError("InvalidName", f"Invalid Name: '{name}'")
-
-
-def context_of(execution: Execution, machine: StateMachine) -> dict[str, Json]:
-    """`$states.context` without the state: input-output-contextobject.html of the Step Functions guide."""
-    started = datetime.fromtimestamp(execution.started, UTC)
-    return {
-        "Execution": {
-            "Id": execution.arn,
-            "Input": execution.input,
-            "Name": execution.name,
-            "RoleArn": machine.role_arn,
-            "StartTime": interpreter.timestamp(started),
-            "RedriveCount": 0,
-        },
-        "StateMachine": {"Id": machine.arn, "Name": machine.name},
-    }

@@ -1,0 +1,195 @@
+"""Executions: how one is run from start to end, its Map Runs' children with it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from local.states import interpreter
+from local.states.clock import Clock
+from local.states.definition import Machine
+from local.states.failures import RUNTIME, TIMEOUT, ExecutionTimedOut, StateFailure
+from local.states.history import History, NoHistory, Recorder
+from local.states.integrations import Aws, Caller
+from local.states.map_run import MapRun
+
+if TYPE_CHECKING:
+    from local.states.machines import StateMachine
+
+Json = Any
+
+EXPRESS_SECONDS = 300.0
+"""An Express execution lasts at most five minutes: service-quotas.html of the Step Functions guide."""
+
+_ENDINGS = {
+    "SUCCEEDED": "ExecutionSucceeded",
+    "FAILED": "ExecutionFailed",
+    "TIMED_OUT": "ExecutionTimedOut",
+    "ABORTED": "ExecutionAborted",
+}
+
+
+@dataclass
+class Execution:
+    """One execution. `status` is AWS's: RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED."""
+
+    arn: str
+    name: str
+    machine_arn: str
+    definition: str
+    role_arn: str
+    input: Json
+    history: History | None
+    started: float = field(default_factory=time.time)
+    status: str = "RUNNING"
+    stopped: float | None = None
+    output: Json = None
+    error: str | None = None
+    cause: str | None = None
+    task: asyncio.Task[None] | None = None
+    stopping: bool = False
+    redrives: int = 0
+    redriven: float | None = None
+    map_runs: list[MapRun] = field(default_factory=list)
+    map_run_arn: str | None = None
+    """The Map Run it is a child of."""
+
+    position: tuple[str, Json] | None = None
+    """The state it ended in and that state's input, from which a redrive goes on; the variables beside it."""
+
+    variables: dict[str, Json] = field(default_factory=dict)
+
+    def end(self, status: str, previous: int = 0, error: str | None = None, cause: str | None = None) -> None:
+        """Notes how it ended; the first ending stays."""
+        if self.status != "RUNNING":
+            return
+        self.status, self.stopped = status, time.time()
+        self.error, self.cause = error, cause
+        if self.history is None:
+            return
+        kind = _ENDINGS[status]
+        if status == "SUCCEEDED":
+            details: dict[str, Json] = {"output": self.output}
+        else:
+            details = {name: said for name, said in (("error", error), ("cause", cause)) if said is not None}
+        self.history.add(kind, previous, details, f"{kind[0].lower()}{kind[1:]}EventDetails")
+
+
+class Running:
+    """One execution under way; also what its distributed Maps need (`local.states.distributed.MapRuns`)."""
+
+    def __init__(self, aws: Aws, clock: Clock, machine: StateMachine, execution: Execution) -> None:
+        self._aws = aws
+        self._clock = clock
+        self._machine = machine
+        self._execution = execution
+        self.execution_arn = execution.arn
+        self.machine_arn = machine.arn
+        self.children: list[Execution] = []
+
+    async def run(self) -> None:
+        """Runs the execution to its end, or on from where it ended before."""
+        execution, machine = self._execution, self._machine
+        recorder: Recorder = execution.history if execution.history is not None else NoHistory()
+        branch = self._branch(recorder, execution.arn, execution.name, execution.input, execution.started)
+        branch.variables.update(execution.variables)
+        start, value = execution.position or (None, execution.input)
+        if execution.redrives:
+            details = {"redriveCount": execution.redrives}
+            branch.last = recorder.add("ExecutionRedriven", 0, details, "executionRedrivenEventDetails")
+        else:
+            started = {"input": execution.input, "roleArn": machine.role_arn}
+            recorder.add("ExecutionStarted", 0, started, "executionStartedEventDetails")
+        seconds = machine.machine.timeout
+        if machine.kind == "EXPRESS":
+            seconds = min(seconds or EXPRESS_SECONDS, EXPRESS_SECONDS)
+        try:
+            async with asyncio.timeout(seconds):
+                execution.output = await interpreter.run(machine.machine, value, branch, start)
+            execution.end("SUCCEEDED", branch.last)
+        except StateFailure as failure:
+            execution.end("FAILED", branch.last, failure.error, failure.cause)
+        except TimeoutError:
+            execution.end("TIMED_OUT", branch.last, TIMEOUT)
+        except asyncio.CancelledError:
+            execution.end("ABORTED")
+            if not execution.stopping:
+                raise
+        except Exception as bug:
+            # The engine's own mistake must not leave an execution running for ever.
+            execution.end("FAILED", branch.last, RUNTIME, repr(bug))
+            raise
+        finally:
+            execution.position, execution.variables = branch.position, branch.variables
+
+    def _branch(
+        self, recorder: Recorder, arn: str, name: str, value: Json, started: float, label: str = ""
+    ) -> interpreter.Branch:
+        machine = self._machine
+        child = f"/{label}" if label else ""
+        context = {
+            "Execution": {
+                "Id": arn,
+                "Input": value,
+                "Name": name,
+                "RoleArn": machine.role_arn,
+                "StartTime": interpreter.timestamp(datetime.fromtimestamp(started, UTC)),
+                "RedriveCount": self._execution.redrives,
+            },
+            "StateMachine": {"Id": machine.arn + child, "Name": machine.name + child},
+        }
+        caller = Caller(machine.role_arn, machine.region, self._aws)
+        return interpreter.Branch(interpreter.Surroundings(caller, self._clock, recorder, context, self))
+
+    # Map Runs
+
+    def resumed(self, label: str) -> MapRun | None:
+        """See `MapRuns`."""
+        if not self._execution.redrives:
+            return None
+        unfinished = (run for run in self._execution.map_runs if run.label == label and run.status != "SUCCEEDED")
+        return next(unfinished, None)
+
+    def add(self, run: MapRun) -> None:
+        """See `MapRuns`."""
+        self._execution.map_runs.append(run)
+
+    async def run_child(self, run: MapRun, processor: Machine, arn: str, name: str, value: Json) -> Json:
+        """See `MapRuns`. A Standard child is kept with its history, an Express one is not, as in AWS."""
+        started = time.time()
+        if run.child_kind == "EXPRESS":
+            branch = self._branch(NoHistory(), arn, name, value, started, run.label)
+            try:
+                async with asyncio.timeout(EXPRESS_SECONDS):
+                    return await interpreter.run(processor, value, branch)
+            except TimeoutError as problem:
+                raise ExecutionTimedOut from problem
+        history = History()
+        child = Execution(
+            arn,
+            name,
+            run.child_machine_arn,
+            self._machine.definition,
+            self._machine.role_arn,
+            value,
+            history,
+            started,
+            map_run_arn=run.arn,
+        )
+        self.children.append(child)
+        details = {"input": value, "roleArn": self._machine.role_arn}
+        history.add("ExecutionStarted", 0, details, "executionStartedEventDetails")
+        branch = self._branch(history, arn, name, value, started, run.label)
+        try:
+            child.output = await interpreter.run(processor, value, branch)
+            child.end("SUCCEEDED", branch.last)
+        except StateFailure as failure:
+            child.end("FAILED", branch.last, failure.error, failure.cause)
+            raise
+        except asyncio.CancelledError:
+            child.end("ABORTED")
+            raise
+        return child.output

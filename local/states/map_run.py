@@ -1,0 +1,268 @@
+"""One run of a distributed Map: child executions over all items, as many at once as allowed, failures counted.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from local.states.batches import Batch
+from local.states.failures import EXCEED_TOLERATED, ExecutionTimedOut, StateFailure
+from local.states.results import Child, ResultFiles
+
+Json = Any
+
+MAX_CONCURRENCY = 10_000
+"""Children at once, where nothing else is said: service-quotas.html of the Step Functions guide."""
+
+
+@dataclass
+class Counts:
+    """Executions or items by how they stand, as DescribeMapRun tells them."""
+
+    total: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    timed_out: int = 0
+    aborted: int = 0
+    written: int = 0
+
+    @property
+    def pending(self) -> int:
+        """Those that have not begun."""
+        return self.total - self.running - self.succeeded - self.unsuccessful - self.aborted
+
+    @property
+    def unsuccessful(self) -> int:
+        """Those that count against the tolerance."""
+        return self.failed + self.timed_out
+
+    def described(self) -> dict[str, int]:
+        """As the API writes them."""
+        return {
+            "pending": max(self.pending, 0),
+            "running": self.running,
+            "succeeded": self.succeeded,
+            "failed": self.failed,
+            "timedOut": self.timed_out,
+            "aborted": self.aborted,
+            "total": self.total,
+            "resultsWritten": self.written,
+        }
+
+
+@dataclass
+class Tolerance:
+    """How many failed items a run bears; None is not said. Exceeding either fails the run."""
+
+    count: int | None = None
+    percentage: float | None = None
+
+    def exceeded(self, failed: int, total: int) -> bool:
+        """Whether `failed` of `total` items are too many. With nothing said, one is."""
+        if not failed:
+            return False
+        if self.count is None and self.percentage is None:
+            return True
+        over_count = self.count is not None and failed > self.count
+        over_share = self.percentage is not None and failed * 100 > self.percentage * total
+        return over_count or over_share
+
+
+@dataclass
+class MapRun:
+    """What is known of a run; the engine keeps it, and the API describes and updates it."""
+
+    arn: str
+    execution_arn: str
+    machine_arn: str
+    label: str
+    child_kind: str
+    max_concurrency: int
+    tolerance: Tolerance
+    status: str = "RUNNING"
+    started: float = field(default_factory=time.time)
+    stopped: float | None = None
+    redrives: int = 0
+    redriven: float | None = None
+    items: Counts = field(default_factory=Counts)
+    executions: Counts = field(default_factory=Counts)
+    done: set[int] = field(default_factory=set)
+    """The numbers of the batches that succeeded, so that a redrive runs the others."""
+
+    files: ResultFiles | None = None
+    room: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def child_machine_arn(self) -> str:
+        """The ARN children name as their state machine: the machine's own and the Map's label."""
+        return f"{self.machine_arn}/{self.label}"
+
+    def end(self, status: str) -> None:
+        """Notes how the run ended."""
+        self.status = status
+        self.stopped = time.time()
+
+    def redrive(self) -> None:
+        """Makes the run ready to run again what did not succeed; the counts of what did are kept."""
+        self.status, self.stopped = "RUNNING", None
+        self.redrives += 1
+        self.redriven = time.time()
+        self.executions.total = self.executions.succeeded
+        for counts in (self.items, self.executions):
+            counts.failed = counts.timed_out = counts.aborted = counts.running = 0
+
+    def update(
+        self, max_concurrency: int | None, tolerated_count: int | None, tolerated_percentage: float | None
+    ) -> None:
+        """Changes a run under way."""
+        if max_concurrency is not None:
+            self.max_concurrency = max_concurrency
+        if tolerated_count is not None:
+            self.tolerance.count = tolerated_count
+        if tolerated_percentage is not None:
+            self.tolerance.percentage = tolerated_percentage
+        self.room.set()
+
+
+RunChild = Callable[[str, str, Json], Any]
+"""(execution ARN, name, input) -> coroutine of the child's output, which raises `StateFailure`."""
+
+
+class Conductor:
+    """Runs the children of one run."""
+
+    def __init__(self, run: MapRun, run_child: RunChild, *, collect: bool) -> None:
+        self._run = run
+        self._run_child = run_child
+        self._outputs: dict[int, Json] | None = {} if collect else None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._broken: BaseException | None = None
+
+    async def conduct(self, batches: AsyncIterator[Batch]) -> list[Json]:
+        """Runs every batch that has not succeeded before. Gives the outputs in order, where they are collected.
+
+        Raises `StateFailure` (`States.ExceedToleratedFailureThreshold`), or what reading or writing raised.
+        """
+        run = self._run
+        failed = False
+        try:
+            async for batch in batches:
+                if batch.number in run.done:
+                    continue
+                if not failed:
+                    failed = await self._wait_for_room()
+                if self._broken is not None:
+                    raise self._broken
+                if failed:
+                    await self._leave_pending(batch)
+                else:
+                    self._start(batch)
+            while self._tasks and not failed:
+                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+                failed = self._exceeded()
+            if failed:
+                await self._cancel()
+            if self._broken is not None:
+                raise self._broken
+        except BaseException:
+            await self._cancel()
+            raise
+        if run.files is not None:
+            await run.files.finish()
+            run.items.written, run.executions.written = run.items.succeeded, run.executions.succeeded
+        if failed:
+            raise StateFailure(EXCEED_TOLERATED, "The specified tolerated failure threshold was exceeded")
+        return [self._outputs[number] for number in sorted(self._outputs)] if self._outputs is not None else []
+
+    def _exceeded(self) -> bool:
+        run = self._run
+        return run.tolerance.exceeded(run.items.unsuccessful, run.items.total)
+
+    async def _wait_for_room(self) -> bool:
+        """Waits until a child may start; True when too many have failed for any more to."""
+        run = self._run
+        while len(self._tasks) >= (run.max_concurrency or MAX_CONCURRENCY) and not self._exceeded():
+            run.room.clear()
+            await run.room.wait()
+        if self._exceeded():
+            await self._cancel()
+            return True
+        return False
+
+    def _start(self, batch: Batch) -> None:
+        run = self._run
+        run.executions.total += 1
+        run.executions.running += 1
+        run.items.running += batch.items
+        task = asyncio.ensure_future(self._child(batch))
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._broken = self._broken or task.exception()
+        self._run.room.set()
+
+    async def _child(self, batch: Batch) -> None:
+        run = self._run
+        arn, name = self._child_arn()
+        started = datetime.now(UTC)
+        status, output, error, cause = "SUCCEEDED", None, None, None
+        try:
+            output = await self._run_child(arn, name, batch.input)
+            run.done.add(batch.number)
+            run.items.succeeded += batch.items
+            run.executions.succeeded += 1
+        except StateFailure as failure:
+            error, cause = failure.error, failure.cause
+            if isinstance(failure, ExecutionTimedOut):
+                status = "TIMED_OUT"
+                run.items.timed_out += batch.items
+                run.executions.timed_out += 1
+            else:
+                status = "FAILED"
+                run.items.failed += batch.items
+                run.executions.failed += 1
+        except asyncio.CancelledError:
+            status = "ABORTED"
+            run.items.aborted += batch.items
+            run.executions.aborted += 1
+            raise
+        finally:
+            run.items.running -= batch.items
+            run.executions.running -= 1
+            if run.files is not None:
+                times = {"started": started.isoformat(), "stopped": datetime.now(UTC).isoformat()}
+                machine = run.child_machine_arn
+                await run.files.add(Child(arn, name, machine, status, batch.input, output, error, cause, **times))
+        if self._outputs is not None and status == "SUCCEEDED":
+            self._outputs[batch.number] = output
+
+    def _child_arn(self) -> tuple[str, str]:
+        name = str(uuid.uuid4())
+        kind = "express" if self._run.child_kind == "EXPRESS" else "execution"
+        arn = self._run.child_machine_arn.replace(":stateMachine:", f":{kind}:")
+        return (f"{arn}:{name}:{uuid.uuid4()}" if kind == "express" else f"{arn}:{name}"), name
+
+    async def _leave_pending(self, batch: Batch) -> None:
+        run = self._run
+        run.executions.total += 1
+        if run.files is not None:
+            arn, name = self._child_arn()
+            await run.files.add(Child(arn, name, run.child_machine_arn, "PENDING", batch.input))
+
+    async def _cancel(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,86 @@
+"""The S3 objects a Map Run reads and writes, with the machine's own rights."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import lru_cache
+from typing import Any
+
+from local.states.aws_sdk import AwsSdkCall, Body
+from local.states.failures import StateFailure
+from local.states.integrations import Caller
+
+PART_BYTES = 8 * 1024 * 1024
+"""How much is read or written at a time; S3 takes parts of at least 5 MiB."""
+
+
+_NO_SUCH_RANGE = "Status Code: 416"
+
+
+@lru_cache(maxsize=16)
+def _operation(action: str) -> AwsSdkCall:
+    return AwsSdkCall.find("s3", action, f"s3:{action}")
+
+
+class Objects:
+    """Calls S3 for one machine. Everything here raises `StateFailure` with the error AWS would give."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    async def _send(self, action: str, **parameters: Any) -> dict[str, Any]:
+        return await _operation(action).send(parameters, self._caller)
+
+    async def chunks(self, bucket: str, key: str, version: str | None = None) -> AsyncIterator[bytes]:
+        """The object's bytes, part by part. An object that changes on the way is refused by S3 itself."""
+        more: dict[str, Any] = {"VersionId": version} if version else {}
+        start, length = 0, None
+        while length is None or start < length:
+            last = start + PART_BYTES - 1
+            try:
+                answer = await self._send("getObject", Bucket=bucket, Key=key, Range=f"bytes={start}-{last}", **more)
+            except StateFailure as failure:
+                if start == 0 and _NO_SUCH_RANGE in (failure.cause or ""):
+                    return  # an empty object has no range at all
+                raise
+            more.setdefault("IfMatch", answer["ETag"])
+            body = answer["Body"]
+            content = body.content if isinstance(body, Body) else bytes(body)
+            length = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else len(content)
+            if content:
+                yield content
+            start += PART_BYTES
+
+    async def listing(self, bucket: str, prefix: str) -> AsyncIterator[dict[str, Any]]:
+        """The objects under a prefix, as S3 lists them."""
+        token: dict[str, str] = {}
+        while True:
+            page = await self._send("listObjectsV2", Bucket=bucket, Prefix=prefix, **token)
+            for entry in page.get("Contents", []):
+                yield entry
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    async def put(self, bucket: str, key: str, content: bytes) -> None:
+        """Writes a whole object."""
+        await self._send("putObject", Bucket=bucket, Key=key, Body=content)
+
+    async def begin(self, bucket: str, key: str) -> str:
+        """Begins an object that is written part by part, and gives the upload's id."""
+        answer = await self._send("createMultipartUpload", Bucket=bucket, Key=key)
+        return str(answer["UploadId"])
+
+    async def part(self, bucket: str, key: str, upload: str, number: int, content: bytes) -> str:
+        """Writes one part and gives its ETag."""
+        answer = await self._send(
+            "uploadPart", Bucket=bucket, Key=key, UploadId=upload, PartNumber=number, Body=content
+        )
+        return str(answer["ETag"])
+
+    async def complete(self, bucket: str, key: str, upload: str, etags: list[str]) -> None:
+        """Ends an object that was written part by part."""
+        parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, start=1)]
+        await self._send(
+            "completeMultipartUpload", Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
+        )
