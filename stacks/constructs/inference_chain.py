@@ -7,7 +7,7 @@ from constructs import Construct
 
 from stacks.constructs.failures import STORE_TRANSIENT, failed
 from stacks.constructs.function_step import FunctionStep
-from stacks.constructs.invoke_endpoint import ANSWER, InvokeEndpoint
+from stacks.constructs.invoke_endpoint import PREDICTIONS, InvokeEndpoint
 from stacks.constructs.model_endpoint import ModelEndpoint
 from stacks.constructs.python_function import PythonFunction
 
@@ -45,7 +45,7 @@ class InferenceChain(Construct):
             outputs={
                 "ids": "{% $states.input.ids %}",
                 "indexes": "{% $states.input.indexes %}",
-                "predictions": f"{{% {ANSWER}.predictions %}}",
+                "predictions": f"{{% {PREDICTIONS} %}}",
                 "rejected": "{% $states.input.rejected %}",
             },
             failed=failed(self, "InferenceModelFailed", "InferenceModel"),

@@ -13,13 +13,14 @@ from stacks.constructs.failures import handle_endpoint_failures
 from stacks.constructs.model_endpoint import ModelEndpoint
 from stacks.settings import ENDPOINT_SECONDS, MARGIN_SECONDS
 
-ANSWER = "($body := $states.result.Body; $type($body) = 'string' ? $parse($body) : $body)"
-"""The response's body. Step Functions hands a blob over as text in the services that were recorded;
-whether it does so here is not confirmed, so an object is taken as it is."""
+BODY = "$states.result.Body"
+PREDICTIONS = f"$type({BODY}) = 'string' ? $parse({BODY}).predictions : {BODY}.predictions"
+"""The model's answer. Step Functions hands a blob over as text in the services that were recorded; whether it
+does so here is not confirmed, so an object is taken as it is."""
 
 
 class InvokeEndpoint(tasks.CallAwsService):
-    """Sends `body` as JSON, and waits for the endpoint's answer; `outputs` may use `ANSWER`.
+    """Sends `body` as JSON, and waits for the endpoint's answer; `outputs` may use `PREDICTIONS`.
 
     aws-cdk-lib has no such task (https://github.com/aws/aws-cdk/issues/21610), and the action that its
     CallAwsService would derive, `sagemakerruntime:InvokeEndpoint`, does not exist.

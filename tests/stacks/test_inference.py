@@ -77,7 +77,6 @@ def test_without_instances_the_model_is_not_called(inference: Stack) -> None:
 
 
 def test_inference_model_sends_json_and_reads_the_answer_before_it_uses_it(inference: Stack) -> None:
-    answer = "($body := $states.result.Body; $type($body) = 'string' ? $parse($body) : $body)"
     assert inference.definition["States"]["InferenceModel"] == {
         "Type": "Task",
         "Resource": "arn:aws:states:::aws-sdk:sagemakerruntime:invokeEndpoint",
@@ -90,7 +89,10 @@ def test_inference_model_sends_json_and_reads_the_answer_before_it_uses_it(infer
         "Output": {
             "ids": "{% $states.input.ids %}",
             "indexes": "{% $states.input.indexes %}",
-            "predictions": f"{{% {answer}.predictions %}}",
+            "predictions": (
+                "{% $type($states.result.Body) = 'string' "
+                "? $parse($states.result.Body).predictions : $states.result.Body.predictions %}"
+            ),
             "rejected": "{% $states.input.rejected %}",
         },
         "TimeoutSeconds": 65,
