@@ -123,7 +123,7 @@ class SageMaker:
 
     async def close(self) -> None:
         """Stops every model server. Nothing can be called afterwards."""
-        await self.endpoints.close(list(self._stores.values()))
+        await self.endpoints.close()
         if self._client is not None:
             await self._client.close()
 

@@ -34,6 +34,7 @@ class Endpoints:
         self._aws = aws
         self._session = session
         self._work: dict[Endpoint, asyncio.Task[None]] = {}
+        self._fleets: set[Fleet] = set()
 
     def create(self, store: Store, request: Document) -> Document:
         """The endpoint is Creating when this returns; then InService, or Failed with the server's last error."""
@@ -76,14 +77,14 @@ class Endpoints:
         if (work := self._work.get(endpoint)) is not None:
             await asyncio.wait({work})
 
-    async def close(self, stores: list[Store]) -> None:
-        """Stops every server of every endpoint."""
+    async def close(self) -> None:
+        """Stops every server of every endpoint, whatever is in progress."""
         work = list(self._work.values())
         for task in work:
             task.cancel()
         await asyncio.gather(*work, return_exceptions=True)
-        fleets = [endpoint.fleet for store in stores for endpoint in store.endpoints.values() if endpoint.fleet]
-        await asyncio.gather(*(fleet.stop() for fleet in fleets))
+        await asyncio.gather(*(fleet.stop() for fleet in self._fleets))
+        self._fleets.clear()
 
     def _refuse_in_progress(self, endpoint: Endpoint) -> None:
         if endpoint.status in IN_PROGRESS:
@@ -96,7 +97,7 @@ class Endpoints:
 
     async def _create(self, endpoint: Endpoint, fleet: Fleet) -> None:
         try:
-            await fleet.start()
+            await self._start_fleet(fleet)
         except ServerFailed as error:
             endpoint.become("Failed", str(error)[:MAX_REASON])
             return
@@ -105,7 +106,7 @@ class Endpoints:
 
     async def _update(self, endpoint: Endpoint, config: Document, fleet: Fleet) -> None:
         try:
-            await fleet.start()
+            await self._start_fleet(fleet)
         except ServerFailed as error:
             # What serves goes on serving; an endpoint that never did has still failed.
             endpoint.become("InService" if endpoint.fleet else "Failed", str(error)[:MAX_REASON])
@@ -113,13 +114,23 @@ class Endpoints:
         old, endpoint.fleet, endpoint.config = endpoint.fleet, fleet, config
         if old is not None:
             await old.drain()
+            self._fleets.discard(old)
         endpoint.become("InService")
 
     async def _delete(self, store: Store, endpoint: Endpoint) -> None:
         if endpoint.fleet is not None:
             await endpoint.fleet.stop()
+            self._fleets.discard(endpoint.fleet)
         store.endpoints.pop(endpoint.name.lower(), None)
         store.tags.pop(endpoint.arn, None)
+
+    async def _start_fleet(self, fleet: Fleet) -> None:
+        self._fleets.add(fleet)
+        try:
+            await fleet.start()
+        except ServerFailed:
+            self._fleets.discard(fleet)
+            raise
 
     def _fleet(self, store: Store, endpoint: Endpoint, variants: list[Document]) -> Fleet:
         delta = sum(variant["InitialInstanceCount"] for variant in variants)

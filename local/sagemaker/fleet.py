@@ -42,6 +42,7 @@ class Fleet:
         self.variants = variants
         self._session = session
         self._healing: set[asyncio.Task[None]] = set()
+        self._dead: list[Instance] = []
         self._stopped = False
 
     async def start(self) -> None:
@@ -106,10 +107,12 @@ class Fleet:
         for task in self._healing:
             task.cancel()
         await asyncio.gather(*self._healing, return_exceptions=True)
-        instances = [instance for variant in self.variants for instance in variant.instances]
+        # Forgotten only when they are gone: a stop that is cancelled can be asked for again.
+        serving = [instance for variant in self.variants for instance in variant.instances]
+        await asyncio.gather(*(instance.stop() for instance in [*serving, *self._dead]))
+        self._dead.clear()
         for variant in self.variants:
-            variant.instances = []
-        await asyncio.gather(*(instance.stop() for instance in instances))
+            variant.instances.clear()
 
     async def _add(self, variant: Variant) -> None:
         try:
@@ -134,6 +137,7 @@ class Fleet:
         """Replaces servers that have ended by themselves, as SageMaker restarts a container."""
         for dead in [instance for instance in variant.instances if not instance.alive]:
             variant.instances.remove(dead)
+            self._dead.append(dead)
             if not self._stopped:
                 task = asyncio.create_task(self._replace(variant, dead))
                 self._healing.add(task)
@@ -141,6 +145,7 @@ class Fleet:
 
     async def _replace(self, variant: Variant, dead: Instance) -> None:
         await dead.stop()
+        self._dead.remove(dead)
         # A model that no longer loads stays away; the others go on, and the log says why.
         with contextlib.suppress(ServerFailed):
             await self._add(variant)

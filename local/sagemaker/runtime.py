@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 
 import aiohttp
@@ -16,6 +17,8 @@ MAX_BODY = 6 * 1024**2
 
 SECONDS = 60.0
 """A model container must answer within this: same page."""
+
+LARGE = 2**20
 
 ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 
@@ -77,7 +80,8 @@ class Runtime:
             try:
                 async with self._session().post(
                     f"{instance.url}/invocations",
-                    data=request.body,
+                    # aiohttp wants a large body as a file, which it sends in pieces between other work.
+                    data=request.body if len(request.body) < LARGE else io.BytesIO(request.body),
                     headers=headers,
                     timeout=self._timeout,
                     skip_auto_headers=("content-type", "accept-encoding", "user-agent"),
