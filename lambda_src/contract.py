@@ -32,6 +32,18 @@ class InvalidRequest(ValueError):
     """The input has no usable shape: nothing in it can be predicted. Never retried."""
 
 
+class InvalidJob(ValueError):
+    """The job cannot begin: its data set or one of its options is of no use. No model was called."""
+
+
+class ModelRefused(ValueError):
+    """The model's own code raised an error on this input. Another part of the batch may still pass."""
+
+
+class SummaryMismatch(RuntimeError):
+    """The counts of a job do not add up: records in are not predicted + rejected + failed."""
+
+
 class PredictionCountMismatch(ValueError):
     """The model did not answer one prediction for each instance. Never retried, never shifted."""
 
@@ -119,6 +131,21 @@ def rejection(
     }
 
 
+FORMATS = ("csv", "jsonl", "json", "objects")
+"""What a data set may be: CSV with a header row, JSON Lines, one JSON array, or one object a record."""
+
+_SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json"}
+
+
+def format_of(key: str) -> str | None:
+    """The format that a key's ending tells, None when it tells none."""
+    return next((found for suffix, found in _SUFFIXES.items() if key.lower().endswith(suffix)), None)
+
+
+INCOMING = "incoming/"
+"""Where data sets are uploaded in the data bucket; the job reads nothing else."""
+
+
 def request_prefix(execution_name: str) -> str:
     """Where the results of one request lie in the data bucket."""
     return f"requests/{execution_name}"
@@ -127,6 +154,16 @@ def request_prefix(execution_name: str) -> str:
 def job_prefix(job_id: str) -> str:
     """Where everything a job writes lies in the data bucket. A job's id is its execution's name."""
     return f"jobs/{job_id}"
+
+
+def summary_key(job_id: str) -> str:
+    """Where a job's counts lie: written last, once, by the Summarize step."""
+    return f"{job_prefix(job_id)}/summary.json"
+
+
+def map_prefix(job_id: str) -> str:
+    """Where the job's Map Run leaves its manifest and result files, in a folder named after the run."""
+    return f"{job_prefix(job_id)}/map"
 
 
 def part_key(prefix: str, kind: Literal["predictions", "rejected"], first_index: int) -> str:
