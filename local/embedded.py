@@ -1,0 +1,82 @@
+"""Starts the embedded AWS in a process of its own and ends it, with everything that it has started."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from local.failure import CommandError
+from local.server import Ready
+
+ROOT = Path(__file__).resolve().parents[1]
+STOP_SECONDS = 10.0
+# What a program needs of its surroundings to run at all. Nothing else of the person's reaches the embedded AWS.
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TMP", "TEMP", "SYSTEMROOT")
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """The few variables of this process's environment that any program needs, and `variables`."""
+    return {name: os.environ[name] for name in _KEPT if name in os.environ} | variables
+
+
+@contextmanager
+def embedded(log: Path, data: Path, port: int) -> Iterator[Ready]:
+    """A running embedded AWS on 127.0.0.1; port 0 is any free one. It ends when the `with` or this process does.
+
+    `log` takes what it writes, `data` what it keeps between runs. Raises CommandError when it does not start.
+    """
+    with log.open("ab") as output:
+        server = subprocess.Popen(  # noqa: S603 -- this project's own program
+            [sys.executable, "-m", "local.server", "--port", str(port), "--folder", str(data)],
+            cwd=ROOT,
+            env=clean_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            # A session of its own: Ctrl-C is for the command, which then ends this process in order.
+            start_new_session=True,
+        )
+    try:
+        yield _ready(server, log)
+    finally:
+        end(server)
+
+
+def _ready(server: subprocess.Popen[bytes], log: Path) -> Ready:
+    assert server.stdout is not None
+    line = server.stdout.readline()
+    if not line:
+        server.wait()
+        raise CommandError(_why(log))
+    return Ready(**json.loads(line))
+
+
+def _why(log: Path) -> str:
+    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+    last = lines[-1] if lines else "it wrote nothing"
+    if last.startswith("cannot listen on"):
+        return f"{last}: choose another --port, or leave it out for a free one"
+    return f"the embedded AWS did not start: {last} (its log: {log})"
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Asks the process, the leader of a session, to end; then ends what is left of its group."""
+    if process.stdin is not None:
+        with suppress(OSError):
+            process.stdin.close()
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()

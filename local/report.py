@@ -1,0 +1,61 @@
+"""Shows finished runs to a person: predictions and rejected records as tables, on a terminal or in plain text."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from local.workflows import Json, Run
+
+
+def show(console: Console, runs: Mapping[Path, Sequence[Run]], seconds: float) -> None:
+    """One table a request, with each workflow's probability in a column of its own, and what was rejected."""
+    for request, finished in runs.items():
+        console.print(_predictions(request, finished))
+        if finished[0].rejected:
+            console.print(_rejected(finished[0]))
+        for run in finished:
+            lie = f"results in {run.results}" if run.results else "results in the execution's output"
+            console.print(f"{run.workflow}: {run.seconds:.2f} s, {lie}", soft_wrap=True, highlight=False)
+        console.print()
+    console.print(f"Both workflows ran in the embedded AWS; all of it took {seconds:.1f} s.", highlight=False)
+
+
+def document(runs: Mapping[Path, Sequence[Run]], seconds: float) -> Json:
+    """The same as one JSON document."""
+    requests = [
+        {"request": str(request), "runs": [run.document() for run in finished]} for request, finished in runs.items()
+    ]
+    return {"requests": requests, "seconds": round(seconds, 3)}
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _predictions(request: Path, runs: Sequence[Run]) -> Table:
+    table = _table(f"{request}: how likely each record is malignant, by workflow")
+    table.add_column("record", no_wrap=True)
+    table.add_column("label")
+    for run in runs:
+        table.add_column(run.workflow, justify="right")
+    by_run = [{row["index"]: row for row in run.predictions} for run in runs]
+    for index in sorted(set().union(*by_run)):
+        rows = [rows[index] for rows in by_run if index in rows]
+        labels = sorted({row["prediction"]["label"] for row in rows})
+        cells = [f"{found[index]['prediction']['p_malignant']:.6f}" if index in found else "none" for found in by_run]
+        table.add_row(rows[0]["id"], " or ".join(labels), *cells)
+    return table
+
+
+def _rejected(run: Run) -> Table:
+    table = _table("rejected, with the reason")
+    table.add_column("no.", justify="right")
+    table.add_column("record", no_wrap=True, overflow="ellipsis", max_width=16)
+    table.add_column("error", no_wrap=True)
+    table.add_column("cause", overflow="fold")
+    for line in sorted(run.rejected, key=lambda line: int(line["index"])):
+        table.add_row(str(line["index"]), line["id"], line["error"], line["cause"])
+    return table
