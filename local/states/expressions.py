@@ -77,6 +77,8 @@ class Expression:
         self.location = location
         try:
             self._compiled = jlens.Expression(source)
+            for name, function in _FUNCTIONS.items():
+                self._compiled.register_function(name, function)
         except jlens.JlensError as problem:
             raise SyntaxProblem(f"{problem.code}: {problem}") from problem
         path = _PLAIN_PATH.match(source)
@@ -100,7 +102,7 @@ class Expression:
         return self._evaluate(scope)
 
     def _evaluate(self, scope: Scope) -> Json:
-        bindings = {**_FUNCTIONS, **scope.variables, "states": scope.states}
+        bindings = {**scope.variables, "states": scope.states}
         try:
             value = self._compiled.evaluate(None, bindings)
             if value is None and self._compiled.evaluate_json(None, bindings) is None:
