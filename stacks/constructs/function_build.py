@@ -43,14 +43,17 @@ class Target:
         return f"Python {self.python_version} on {system}"
 
     def uv_options(self) -> list[str]:
-        """The options that make uv resolve for the target. Lambda's Python 3.12 and later run on Amazon Linux
-        2023, which has glibc 2.34. https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+        """The options that make uv resolve for the target.
+
+        Lambda runs Python 3.12 and later on Amazon Linux 2023 (glibc 2.34), earlier ones on Amazon Linux 2.
+        https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
         """
         options = ["--python-version", self.python_version]
         if self.here:
             return options
         machine = {"arm64": "aarch64", "x86_64": "x86_64"}[self.architecture]
-        return [*options, "--python-platform", f"{machine}-manylinux_2_34"]
+        system = "manylinux_2_34" if int(self.python_version.split(".")[1]) >= 12 else "manylinux2014"
+        return [*options, "--python-platform", f"{machine}-{system}"]
 
 
 def build_function(

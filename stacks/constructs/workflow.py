@@ -26,5 +26,4 @@ class Workflow(Construct):
             timeout=Duration.seconds(settings.machine_timeout),
             tracing_enabled=True,
             logs=sfn.LogOptions(destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
-            removal_policy=settings.removal_policy,
         )

@@ -67,6 +67,23 @@ def test_packages_are_built_for_lambda_from_any_machine(sources: Path, tmp_path:
     assert libraries == ["_multiarray_umath.cpython-313-aarch64-linux-gnu.so"]
 
 
+@pytest.mark.parametrize(
+    ("target", "platform"),
+    [
+        (Target("3.13", "arm64"), "aarch64-manylinux_2_34"),
+        (Target("3.12", "x86_64"), "x86_64-manylinux_2_34"),
+        (Target("3.11", "x86_64"), "x86_64-manylinux2014"),
+    ],
+)
+def test_packages_are_resolved_for_the_system_that_lambda_runs_the_python_on(target: Target, platform: str) -> None:
+    assert target.uv_options() == [
+        "--python-version",
+        target.python_version,
+        "--python-platform",
+        platform,
+    ]
+
+
 def test_two_builds_give_the_same_bytes_and_nothing_of_the_installer(sources: Path, tmp_path: Path) -> None:
     (sources / "requirements" / "other.txt").write_text("numpy==2.4.6\n")
     first = files(build_function("other", HERE, sources=sources, build=tmp_path / "first"))

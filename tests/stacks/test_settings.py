@@ -17,7 +17,10 @@ def test_each_stage_is_known_by_its_name() -> None:
     ("changed", "message"),
     [
         ({"region": "Virginia"}, "region: expected an AWS region such as us-east-1, received 'Virginia'"),
-        ({"python_version": "313"}, "python_version: expected a Python version such as 3.13, received '313'"),
+        (
+            {"python_version": "3.9"},
+            "python_version: expected 3.11 or a later Python such as 3.13, received '3.9'",
+        ),
         ({"architecture": "arm"}, "architecture: expected one of arm64, x86_64, received arm"),
         ({"function_memory": 64}, "function_memory: expected 128 to 10240, received 64"),
         ({"function_timeout": 901}, "function_timeout: expected 1 to 900, received 901"),
