@@ -71,11 +71,7 @@ def input_fn(body: str | bytes, content_type: str) -> Matrix:
     if not instances:
         raise ValueError("expected at least one instance, received none")
     # numpy reads true as 1 beside numbers, and only then is a look at each value worth its time.
-    if (
-        (b"true" in body or b"false" in body)
-        if isinstance(body, bytes)
-        else ("true" in body or "false" in body)
-    ):
+    if (b"true" in body or b"false" in body) if isinstance(body, bytes) else ("true" in body or "false" in body):
         _explain(instances)
     try:
         array = np.array(instances)
@@ -123,9 +119,7 @@ def _explain(instances: list[Any]) -> None:
     first = instances[0]
     for row, instance in enumerate(instances):
         if not isinstance(instance, list):
-            raise ValueError(
-                f"expected instance {row} to be a list of numbers, received {json.dumps(instance)[:80]}"
-            )
+            raise ValueError(f"expected instance {row} to be a list of numbers, received {json.dumps(instance)[:80]}")
         if len(instance) != len(first):
             raise ValueError(f"expected {len(first)} numbers in instance {row}, received {len(instance)}")
         for column, value in enumerate(instance):

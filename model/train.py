@@ -86,9 +86,7 @@ def fit(data: Dataset) -> pipeline.Pipeline:
     so that rounding to `DIGITS` gives the same text on every machine.
     """
     train, _ = split(data)
-    regression = linear_model.LogisticRegression(
-        C=REGULARISATION, solver="newton-cholesky", tol=1e-12, max_iter=100
-    )
+    regression = linear_model.LogisticRegression(C=REGULARISATION, solver="newton-cholesky", tol=1e-12, max_iter=100)
     return pipeline.make_pipeline(preprocessing.StandardScaler(), regression).fit(
         data.values[train], data.malignant[train]
     )

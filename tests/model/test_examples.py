@@ -38,9 +38,7 @@ def test_both_record_files_hold_the_same_569_records_without_their_labels() -> N
 
 def test_the_request_has_benign_and_malignant_records_that_the_model_has_never_seen() -> None:
     data = train.load()
-    asked = {
-        record["id"] for record in json.loads((examples.EXAMPLES / "request.json").read_text())["records"]
-    }
+    asked = {record["id"] for record in json.loads((examples.EXAMPLES / "request.json").read_text())["records"]}
 
     malignant = {identity for identity, kind in zip(data.ids, data.malignant, strict=True) if kind}
     assert len(asked & malignant) == len(asked - malignant) == examples.EACH_KIND

@@ -25,9 +25,7 @@ def test_a_change_of_the_last_binary_digits_does_not_reach_the_weights() -> None
     exact = [*pipeline[0].mean_, *pipeline[0].scale_, *pipeline[1].coef_[0], *pipeline[1].intercept_]
 
     for noise in (1 - 1e-14, 1 + 1e-14):
-        assert [train._rounded(value * noise) for value in exact] == [
-            train._rounded(value) for value in exact
-        ]
+        assert [train._rounded(value * noise) for value in exact] == [train._rounded(value) for value in exact]
 
 
 def test_the_split_is_stratified_and_shares_no_record() -> None:

@@ -6,15 +6,16 @@ import asyncio
 import json
 import os
 import signal
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from local.sagemaker import endpoints
+from local.sagemaker import endpoints, instance
 from local.sagemaker.aws import Place
 from local.sagemaker.fleet import Fleet
+from local.sagemaker.instance import Instance
 from local.sagemaker.store import Endpoint
 from tests.local.sagemaker.around import ACCOUNT, ECHO, REGION, Cloud, program
 
@@ -58,11 +59,15 @@ def endpoint(cloud: Cloud) -> Endpoint:
 def pids(cloud: Cloud) -> list[int]:
     fleet = endpoint(cloud).fleet
     assert fleet is not None
-    return [instance.process.pid for variant in fleet.variants for instance in variant.instances]
+    return [one.process.pid for variant in fleet.variants for one in variant.instances]
 
 
 def gone(pid: int) -> bool:
-    return not Path(f"/proc/{pid}").exists()
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def test_an_endpoint_is_creating_and_then_in_service(ready: Cloud) -> None:
@@ -155,36 +160,50 @@ def test_a_deleted_endpoint_is_deleting_and_then_gone_with_its_servers(ready: Cl
     assert all(gone(pid) for pid in servers)
 
 
-def test_closing_stops_every_server_also_those_that_still_start(ready: Cloud) -> None:
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Instance]:
+    """Every instance that is started, in order."""
+    found: list[Instance] = []
+    start = instance.start
+
+    async def noted(*arguments: Any) -> Instance:
+        found.append(await start(*arguments))
+        return found[-1]
+
+    monkeypatch.setattr(instance, "start", noted)
+    return found
+
+
+def test_closing_stops_every_server_also_those_that_still_start(started: list[Instance], ready: Cloud) -> None:
     ready.put_model("slow", SLOW)
     ready.put_config("slow", {"ModelName": "slow"})
     ready.put_endpoint("E", "a")
-    servers = pids(ready)
     ready.client("sagemaker").create_endpoint(EndpointName="slow", EndpointConfigName="slow")
+    ready.run(_until(lambda: len(started) == 2))
 
     ready.run(ready.sagemaker.close())
 
-    assert all(gone(pid) for pid in servers)
-    assert not _model_servers()
+    assert [one.alive for one in started] == [False, False]
 
 
-def test_closing_in_the_middle_of_a_deletion_or_an_update_stops_every_server(ready: Cloud) -> None:
+def test_closing_in_the_middle_of_a_deletion_or_an_update_stops_every_server(
+    started: list[Instance], ready: Cloud
+) -> None:
     ready.put_endpoint("E", "a")
     ready.put_endpoint("F", "a")
-    servers = pids(ready)
     ready.client("sagemaker").delete_endpoint(EndpointName="E")
     ready.client("sagemaker").update_endpoint(EndpointName="F", EndpointConfigName="b")
+    ready.run(_until(lambda: len(started) == 3))
 
     ready.run(ready.sagemaker.close())
 
-    assert all(gone(pid) for pid in servers)
-    assert not _model_servers()
+    assert [one.alive for one in started] == [False] * 3
 
 
-def _model_servers() -> list[str]:
-    """The ids of this process's children that are model servers."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [pid for pid in children if b"local.sagemaker.server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+async def _until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not true():
+            await asyncio.sleep(0.005)
 
 
 def test_traffic_goes_to_variants_by_weight_and_evenly_to_their_instances(ready: Cloud) -> None:

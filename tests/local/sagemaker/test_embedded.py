@@ -1,0 +1,179 @@
+"""SageMaker in the running embedded AWS: stacks of endpoints, real S3, IAM and CloudFormation around them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local import ministack
+from tests.local.sagemaker.around import ECHO, MODEL, program, sample_model
+from tests.local_aws import LocalAws
+
+BROKEN = program("def model_fn(model_dir): raise RuntimeError('weights are missing')")
+PRINCIPAL = "sagemaker.amazonaws.com"
+ROW = json.loads((MODEL / "weights.json").read_text())["mean"]
+
+
+@pytest.fixture(scope="module")
+def bucket(aws: LocalAws) -> str:
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="sagemaker-models")
+    for key, data in {"sample": sample_model(), "echo": program(ECHO), "broken": BROKEN}.items():
+        s3.put_object(Bucket="sagemaker-models", Key=f"{key}.tar.gz", Body=data)
+    return "sagemaker-models"
+
+
+def template(bucket: str, key: str) -> dict[str, Any]:
+    """The stack of one endpoint that reads its model from the bucket, with its role and its scaling."""
+    trust = {"Effect": "Allow", "Principal": {"Service": PRINCIPAL}, "Action": "sts:AssumeRole"}
+    read = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    variant = {
+        "VariantName": "AllTraffic",
+        "ModelName": {"Fn::GetAtt": ["Model", "ModelName"]},
+        "InitialInstanceCount": 1,
+        "InstanceType": "ml.m5.large",
+    }
+    resource_id = {"Fn::Sub": "endpoint/${Endpoint.EndpointName}/variant/AllTraffic"}
+    resources: dict[str, tuple[str, dict[str, Any]]] = {
+        "Role": (
+            "AWS::IAM::Role",
+            {
+                "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]},
+                "Policies": [{"PolicyName": "read", "PolicyDocument": {"Version": "2012-10-17", "Statement": [read]}}],
+            },
+        ),
+        "Model": (
+            "AWS::SageMaker::Model",
+            {
+                "ExecutionRoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
+                "PrimaryContainer": {"Image": "image", "ModelDataUrl": f"s3://{bucket}/{key}.tar.gz"},
+            },
+        ),
+        "Config": ("AWS::SageMaker::EndpointConfig", {"ProductionVariants": [variant]}),
+        "Endpoint": (
+            "AWS::SageMaker::Endpoint",
+            {"EndpointConfigName": {"Fn::GetAtt": ["Config", "EndpointConfigName"]}},
+        ),
+        "Target": (
+            "AWS::ApplicationAutoScaling::ScalableTarget",
+            {
+                "ServiceNamespace": "sagemaker",
+                "ResourceId": resource_id,
+                "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+                "MinCapacity": 1,
+                "MaxCapacity": 2,
+            },
+        ),
+        "Policy": (
+            "AWS::ApplicationAutoScaling::ScalingPolicy",
+            {
+                "PolicyName": "track",
+                "PolicyType": "TargetTrackingScaling",
+                "ScalingTargetId": {"Ref": "Target"},
+                "TargetTrackingScalingPolicyConfiguration": {
+                    "TargetValue": 70,
+                    "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
+                },
+            },
+        ),
+    }
+    return {
+        "Resources": {name: {"Type": kind, "Properties": of} for name, (kind, of) in resources.items()},
+        "Outputs": {
+            "Name": {"Value": {"Fn::GetAtt": ["Endpoint", "EndpointName"]}},
+            "Arn": {"Value": {"Ref": "Endpoint"}},
+        },
+    }
+
+
+def deploy(aws: LocalAws, stack: str, body: dict[str, Any], *, update: bool = False) -> dict[str, Any]:
+    """The stack as described once it is done; `reasons` are the texts of the resources that failed."""
+    cloudformation = aws.client("cloudformation")
+    call = cloudformation.update_stack if update else cloudformation.create_stack
+    call(StackName=stack, TemplateBody=json.dumps(body), Capabilities=["CAPABILITY_IAM"])
+    while True:
+        described: dict[str, Any] = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+        if not described["StackStatus"].endswith("IN_PROGRESS"):
+            break
+    events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
+    described["reasons"] = [
+        event.get("ResourceStatusReason", "") for event in events if event["ResourceStatus"].endswith("FAILED")
+    ]
+    described["outputs"] = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
+    return described
+
+
+def endpoints(aws: LocalAws) -> list[str]:
+    return [entry["EndpointName"] for entry in aws.client("sagemaker").list_endpoints()["Endpoints"]]
+
+
+def test_a_stack_with_an_endpoint_lives_is_updated_and_goes(aws: LocalAws, bucket: str) -> None:
+    runtime, scaling = aws.client("sagemaker-runtime"), aws.client("application-autoscaling")
+
+    stack = deploy(aws, "Serving", template(bucket, "sample"))
+    assert stack["StackStatus"] == "CREATE_COMPLETE", stack["reasons"]
+    name = stack["outputs"]["Name"]
+    assert stack["outputs"]["Arn"].endswith(f":endpoint/{name.lower()}")
+    body = json.dumps({"instances": [ROW]})
+    response = runtime.invoke_endpoint(EndpointName=name, ContentType="application/json", Body=body)
+    assert json.loads(response["Body"].read())["predictions"][0]["label"] in ("benign", "malignant")
+    assert len(scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]) == 1
+
+    broken = deploy(aws, "Serving", template(bucket, "broken"), update=True)
+    assert broken["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert any("RuntimeError: weights are missing" in reason for reason in broken["reasons"])
+    assert runtime.invoke_endpoint(EndpointName=name, ContentType="application/json", Body=body)
+
+    changed = deploy(aws, "Serving", template(bucket, "echo"), update=True)
+    assert changed["StackStatus"] == "UPDATE_COMPLETE", changed["reasons"]
+    assert changed["outputs"]["Name"] == name
+    assert runtime.invoke_endpoint(EndpointName=name, Body=b"1")["Body"].read() == b'{"model": "a", "data": 1}'
+    assert len(aws.client("sagemaker").list_models()["Models"]) == 1
+
+    aws.client("cloudformation").delete_stack(StackName="Serving")
+    aws.client("cloudformation").get_waiter("stack_delete_complete").wait(
+        StackName="Serving", WaiterConfig={"Delay": 1}
+    )
+    assert endpoints(aws) == []
+    assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
+
+
+def test_a_stack_whose_model_does_not_load_rolls_back_with_the_servers_error(aws: LocalAws, bucket: str) -> None:
+    stack = deploy(aws, "Failing", template(bucket, "broken"))
+
+    assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert any("RuntimeError: weights are missing" in reason for reason in stack["reasons"])
+    assert endpoints(aws) == []
+
+
+def test_a_stack_whose_role_cannot_read_the_model_rolls_back(aws: LocalAws, bucket: str) -> None:
+    body = template(bucket, "sample")
+    del body["Resources"]["Role"]["Properties"]["Policies"]
+
+    stack = deploy(aws, "Forbidden", body)
+
+    assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert any("Could not access model data" in reason for reason in stack["reasons"])
+
+
+def test_a_role_without_the_grant_cannot_invoke(aws: LocalAws) -> None:
+    sts = aws.client("sts")
+    account = sts.get_caller_identity()["Account"]
+    aws.role("no-grants", "states.amazonaws.com")
+    arn = aws.client("iam").get_role(RoleName="no-grants")["Role"]["Arn"]
+    session = ministack.role_session(arn, "test", service="states.amazonaws.com")
+    runtime = aws.client("sagemaker-runtime", key=session.access_key, secret=session.secret_key, token=session.token)
+
+    with pytest.raises(ClientError) as caught:
+        runtime.invoke_endpoint(EndpointName="Some", Body=b"")
+
+    error = caught.value.response["Error"]
+    assert error["Code"] == "AccessDeniedException"
+    assert error["Message"] == (
+        f"User: arn:aws:sts::{account}:assumed-role/no-grants/test is not authorized to perform: "
+        f"sagemaker:InvokeEndpoint on resource: arn:aws:sagemaker:us-east-1:{account}:endpoint/some "
+        "because no identity-based policy allows the sagemaker:InvokeEndpoint action"
+    )
