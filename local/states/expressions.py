@@ -180,12 +180,30 @@ def _random(seed: Json = None) -> Json:
     return (random.Random(seed) if seed is not None else random).random()  # noqa: S311 - JSONata's own, not a secret
 
 
-_FUNCTIONS: dict[str, Callable[..., Json]] = {
+def _eval(*_arguments: Json) -> NoReturn:
+    raise FunctionFailed("Step Functions does not support $eval; $parse reads JSON")
+
+
+def _guarded(name: str, function: Callable[..., Json]) -> Callable[..., Json]:
+    """The function, failing as a function of JSONata does when it is given what it does not take."""
+
+    def call(*arguments: Json) -> Json:
+        try:
+            return function(*arguments)
+        except (TypeError, ValueError, OverflowError) as problem:
+            raise FunctionFailed(f"${name} does not take these arguments: {problem}") from problem
+
+    return call
+
+
+_ADDED: dict[str, Callable[..., Json]] = {
     "parse": _parse,
     "partition": _partition,
     "range": _range,
     "hash": _hash,
     "random": _random,
     "uuid": lambda: str(uuid.uuid4()),
+    "eval": _eval,
 }
+_FUNCTIONS = {name: _guarded(name, function) for name, function in _ADDED.items()}
 """What Step Functions adds to JSONata: https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html"""

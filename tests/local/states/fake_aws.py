@@ -9,8 +9,9 @@ from typing import Any
 from botocore.awsrequest import AWSPreparedRequest
 
 from local.states.clock import Clock
+from local.states.executions import Execution
 from local.states.integrations import ServiceError
-from local.states.machines import Engine, Execution
+from local.states.machines import Engine
 
 Json = Any
 ACCOUNT = "000000000000"
