@@ -23,7 +23,8 @@ def build(context: Mapping[str, Any] | None = None, outdir: str | None = None) -
 
     Raises `ValueError` for an unknown stage, and `BuildError`."""
     app = App(context=context, outdir=outdir, post_cli_context=CONTEXT)
-    stage = app.node.try_get_context("stage") or "local"
+    given = app.node.try_get_context("stage")
+    stage = "local" if given is None else str(given)
     if stage not in STAGES:
         raise ValueError(f"stage: expected one of {', '.join(STAGES)}, received {stage}")
     settings = STAGES[stage]

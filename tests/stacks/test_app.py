@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.synthesis import ROOT
 
 
-def test_a_wrong_stage_ends_in_one_line_that_names_it_and_the_allowed(tmp_path: Path) -> None:
-    environment = {"CDK_CONTEXT_JSON": json.dumps({"stage": "production"}), "CDK_OUTDIR": str(tmp_path)}
+@pytest.mark.parametrize("stage", ["production", ""])
+def test_a_wrong_stage_ends_in_one_line_that_names_it_and_the_allowed(tmp_path: Path, stage: str) -> None:
+    environment = {"CDK_CONTEXT_JSON": json.dumps({"stage": stage}), "CDK_OUTDIR": str(tmp_path)}
     ended = subprocess.run(
         [sys.executable, "app.py"],
         cwd=ROOT,
@@ -22,7 +25,7 @@ def test_a_wrong_stage_ends_in_one_line_that_names_it_and_the_allowed(tmp_path: 
         check=False,
     )
     assert ended.returncode == 1
-    assert ended.stderr == "stage: expected one of local, dev, prod, received production\n"
+    assert ended.stderr == f"stage: expected one of local, dev, prod, received {stage}\n"
     assert ended.stdout == ""
 
 
