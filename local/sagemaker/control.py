@@ -8,14 +8,14 @@ from urllib.parse import unquote
 
 import aiohttp
 
-from local.sagemaker import models
+from local.sagemaker import models, operations
 from local.sagemaker.autoscaling import Scaling
 from local.sagemaker.aws import Aws, Document, Place, Request, Response
 from local.sagemaker.endpoints import Endpoints, describe
 from local.sagemaker.errors import AwsError, denied, invalid
 from local.sagemaker.runtime import SECONDS, Runtime
 from local.sagemaker.shapes import check, input_shape, service_model
-from local.sagemaker.store import Store, page
+from local.sagemaker.store import Store
 
 Operation = Callable[[Store, Document], Document]
 NO_DEREGISTER = (
@@ -42,19 +42,19 @@ class SageMaker:
         self._operations: dict[str, Operation] = {
             "CreateModel": lambda store, request: models.create_model(store, aws, request),
             "DescribeModel": lambda store, request: store.model(request["ModelName"]),
-            "ListModels": _list_models,
-            "DeleteModel": _delete_model,
+            "ListModels": operations.list_models,
+            "DeleteModel": operations.delete_model,
             "CreateEndpointConfig": models.create_config,
             "DescribeEndpointConfig": lambda store, request: store.config(request["EndpointConfigName"]),
-            "ListEndpointConfigs": _list_configs,
-            "DeleteEndpointConfig": _delete_config,
+            "ListEndpointConfigs": operations.list_configs,
+            "DeleteEndpointConfig": operations.delete_config,
             "CreateEndpoint": self.endpoints.create,
             "DescribeEndpoint": lambda store, request: describe(store.endpoint(request["EndpointName"])),
-            "ListEndpoints": _list_endpoints,
+            "ListEndpoints": operations.list_endpoints,
             "UpdateEndpoint": self.endpoints.update,
-            "AddTags": _add_tags,
-            "ListTags": lambda store, request: {"Tags": store.tag_list(_tagged(store, request))},
-            "DeleteTags": _delete_tags,
+            "AddTags": operations.add_tags,
+            "ListTags": operations.list_tags,
+            "DeleteTags": operations.delete_tags,
         }
 
     def store(self, place: Place) -> Store:
@@ -187,53 +187,3 @@ def _unknown(action: str) -> AwsError:
 
 def _written(document: Document) -> Response:
     return 200, {"content-type": "application/x-amz-json-1.1"}, json.dumps(document).encode()
-
-
-def _summaries(entries: dict[str, Document], kind: str) -> list[Document]:
-    return [{key: entry[key] for key in (f"{kind}Name", f"{kind}Arn", "CreationTime")} for entry in entries.values()]
-
-
-def _list_models(store: Store, request: Document) -> Document:
-    return page(_summaries(store.models, "Model"), "Model", request)
-
-
-def _list_configs(store: Store, request: Document) -> Document:
-    return page(_summaries(store.configs, "EndpointConfig"), "EndpointConfig", request)
-
-
-def _list_endpoints(store: Store, request: Document) -> Document:
-    fields = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
-    described = [describe(endpoint) for endpoint in store.endpoints.values()]
-    return page([{key: entry[key] for key in fields} for entry in described], "Endpoint", request)
-
-
-def _delete_model(store: Store, request: Document) -> Document:
-    # Endpoints keep serving a deleted model, in AWS too: they have their copy.
-    store.tags.pop(store.model(request["ModelName"])["ModelArn"], None)
-    del store.models[request["ModelName"].lower()]
-    return {}
-
-
-def _delete_config(store: Store, request: Document) -> Document:
-    store.tags.pop(store.config(request["EndpointConfigName"])["EndpointConfigArn"], None)
-    del store.configs[request["EndpointConfigName"].lower()]
-    return {}
-
-
-def _tagged(store: Store, request: Document) -> str:
-    arn: str = request["ResourceArn"]
-    if not store.has(arn):
-        raise invalid(f'Could not find resource "{arn}".')
-    return arn
-
-
-def _add_tags(store: Store, request: Document) -> Document:
-    arn = _tagged(store, request)
-    store.tag(arn, request["Tags"])
-    return {"Tags": store.tag_list(arn)}
-
-
-def _delete_tags(store: Store, request: Document) -> Document:
-    for key in request["TagKeys"]:
-        store.tags.get(_tagged(store, request), {}).pop(key, None)
-    return {}

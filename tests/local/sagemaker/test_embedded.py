@@ -106,12 +106,19 @@ def deploy(aws: LocalAws, stack: str, body: dict[str, Any], *, update: bool = Fa
     return described
 
 
-def endpoints(aws: LocalAws) -> list[str]:
-    return [entry["EndpointName"] for entry in aws.client("sagemaker").list_endpoints()["Endpoints"]]
+def endpoints(aws: LocalAws, stack: str) -> list[str]:
+    listed = aws.client("sagemaker").list_endpoints(NameContains=stack)["Endpoints"]
+    return [entry["EndpointName"] for entry in listed]
+
+
+def policies(aws: LocalAws, endpoint: str) -> list[str]:
+    scaling, resource = aws.client("application-autoscaling"), f"endpoint/{endpoint}/variant/AllTraffic"
+    found = scaling.describe_scaling_policies(ServiceNamespace="sagemaker", ResourceId=resource)
+    return [policy["PolicyName"] for policy in found["ScalingPolicies"]]
 
 
 def test_a_stack_with_an_endpoint_lives_is_updated_and_goes(aws: LocalAws, bucket: str) -> None:
-    runtime, scaling = aws.client("sagemaker-runtime"), aws.client("application-autoscaling")
+    runtime = aws.client("sagemaker-runtime")
 
     stack = deploy(aws, "Serving", template(bucket, "sample"))
     assert stack["StackStatus"] == "CREATE_COMPLETE", stack["reasons"]
@@ -120,7 +127,7 @@ def test_a_stack_with_an_endpoint_lives_is_updated_and_goes(aws: LocalAws, bucke
     body = json.dumps({"instances": [ROW]})
     response = runtime.invoke_endpoint(EndpointName=name, ContentType="application/json", Body=body)
     assert json.loads(response["Body"].read())["predictions"][0]["label"] in ("benign", "malignant")
-    assert len(scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]) == 1
+    assert policies(aws, name) == ["track"]
 
     broken = deploy(aws, "Serving", template(bucket, "broken"), update=True)
     assert broken["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
@@ -131,14 +138,13 @@ def test_a_stack_with_an_endpoint_lives_is_updated_and_goes(aws: LocalAws, bucke
     assert changed["StackStatus"] == "UPDATE_COMPLETE", changed["reasons"]
     assert changed["outputs"]["Name"] == name
     assert runtime.invoke_endpoint(EndpointName=name, Body=b"1")["Body"].read() == b'{"model": "a", "data": 1}'
-    assert len(aws.client("sagemaker").list_models()["Models"]) == 1
+    assert len(aws.client("sagemaker").list_models(NameContains="Serving")["Models"]) == 1
 
     aws.client("cloudformation").delete_stack(StackName="Serving")
     aws.client("cloudformation").get_waiter("stack_delete_complete").wait(
         StackName="Serving", WaiterConfig={"Delay": 1}
     )
-    assert endpoints(aws) == []
-    assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
+    assert endpoints(aws, "Serving") == policies(aws, name) == []
 
 
 def test_a_stack_whose_model_does_not_load_rolls_back_with_the_servers_error(aws: LocalAws, bucket: str) -> None:
@@ -146,7 +152,7 @@ def test_a_stack_whose_model_does_not_load_rolls_back_with_the_servers_error(aws
 
     assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
     assert any("RuntimeError: weights are missing" in reason for reason in stack["reasons"])
-    assert endpoints(aws) == []
+    assert endpoints(aws, "Failing") == []
 
 
 def test_a_stack_whose_role_cannot_read_the_model_rolls_back(aws: LocalAws, bucket: str) -> None:
