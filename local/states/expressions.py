@@ -164,7 +164,8 @@ def _range(first: Json, last: Json, step: Json = 1) -> Json:
     # https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html gives the 1,000 elements.
     if count > 1000:
         raise FunctionFailed(f"$range gives at most 1,000 elements, not {count}")
-    return [first + step * index for index in range(max(count, 0))]
+    numbers = [first + step * index for index in range(max(count, 0))]
+    return numbers[0] if len(numbers) == 1 else numbers  # recorded from AWS: $range(1, 9, 9) is 1
 
 
 _HASHES = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}

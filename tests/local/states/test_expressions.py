@@ -97,7 +97,7 @@ def test_partition_takes_an_array_and_a_size(arguments: str) -> None:
         ("0, 4, 3", [0, 3]),
         ("5, 1, -2", [5, 3, 1]),
         ("1, 0, 1", []),
-        ("1, 1, 1", [1]),
+        ("1, 9, 9", 1),
     ],
 )
 def test_range_counts_from_first_to_last(arguments: str, found: Json) -> None:
