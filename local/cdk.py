@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from local.embedded import ROOT, clean_environment, end
@@ -55,12 +56,9 @@ class Cdk:
 
     def _start(self, command: str, options: Sequence[str], cwd: Path = ROOT) -> subprocess.Popen[bytes]:
         program = node()
-        home = self.folder / "home"
-        home.mkdir(exist_ok=True)
         path = os.pathsep.join([str(Path(sys.executable).parent), str(program.parent), os.environ["PATH"]])
-        variables = clean_environment() | {
+        variables = self._surroundings(command) | {
             "PATH": path,
-            "HOME": str(home),
             "AWS_ENDPOINT_URL": self.ready.endpoint,
             "AWS_ACCESS_KEY_ID": self.ready.access_key,
             "AWS_SECRET_ACCESS_KEY": self.ready.secret_key,
@@ -82,6 +80,14 @@ class Cdk:
                 start_new_session=True,
             )
 
+    def _surroundings(self, command: str) -> dict[str, str]:
+        """Of the person's environment, synth gets what is not AWS's: it downloads packages as `pip` here would."""
+        if command == "synth":
+            return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
+        home = self.folder / "home"
+        home.mkdir(exist_ok=True)
+        return clean_environment(HOME=str(home))
+
     def _finish(self, command: str, process: subprocess.Popen[bytes]) -> None:
         try:
             status = process.wait()
@@ -98,8 +104,10 @@ def _reason(log: Path) -> str:
     """The line of the CLI's output that says why it failed, and where the rest is."""
     lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
     failed = [line for line in lines if "_FAILED" in line and "cancelled" not in line]
-    named = [line for line in lines if line.startswith(("❌", "Error", "stage:")) or "failed:" in line]
-    for found in (failed[:1], [line for line in named if "Subprocess exited" not in line][:1], lines[-1:]):
+    # The app's own last line is the one before the CLI's about it.
+    app = [line for line, after in pairwise(lines) if "Subprocess exited" in after]
+    named = [line for line in lines if line.startswith(("❌", "Error")) or "fail:" in line or "failed:" in line]
+    for found in (failed[:1], app, named[:1], lines[-1:]):
         if found:
             return f"{found[0]} (all of it: {log})"
     return f"it wrote nothing to {log}"

@@ -1,8 +1,12 @@
-"""An embedded AWS for tests, in a thread of the test's own process, with clients for it: no stacks, no CDK."""
+"""An embedded AWS for tests: `running` in a thread of the test's own process, `deployed` by the command line."""
 
 import asyncio
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -89,3 +93,76 @@ def running(folder: Path) -> Iterator[LocalAws]:
         loop, stop = loops[0]
         loop.call_soon_threadsafe(stop.set)
         thread.join(30)
+
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def descendants(process: int) -> set[int]:
+    """The ids of the process's children, and of theirs."""
+    table = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(pid): int(parent) for pid, parent in (line.split() for line in table.splitlines())}
+    found = {process}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {process}
+
+
+def alive(processes: set[int]) -> set[int]:
+    """Those that still run; a zombie does not."""
+    table = subprocess.run(["ps", "-e", "-o", "pid=,stat="], capture_output=True, text=True, check=True).stdout
+    running = {int(pid) for pid, state in (line.split() for line in table.splitlines()) if "Z" not in state}
+    return processes & running
+
+
+@contextmanager
+def command(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """`python -m local ...` with its output in pipes, from an environment that has AWS settings of its own."""
+    environment = os.environ | {"AWS_PROFILE": "mine", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    started = subprocess.Popen(
+        [sys.executable, "-m", "local", *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield started
+    finally:
+        if started.poll() is None:
+            started.terminate()
+        started.communicate(timeout=30)
+
+
+def exported(lines: list[str]) -> dict[str, str]:
+    """The variables of `export NAME=value` lines."""
+    pairs = [line.removeprefix("export ").partition("=") for line in lines if line.startswith("export ")]
+    return {name: value for name, _, value in pairs}
+
+
+@contextmanager
+def deployed(stage: str = "local") -> Iterator[LocalAws]:
+    """Both stacks, deployed by `python -m local up`; at the end, Ctrl-C has to leave no process running."""
+    with command("up", "--stage", stage) as up:
+        assert up.stdout is not None
+        lines: list[str] = []
+        while not lines or not lines[-1].startswith("unset"):
+            line = up.stdout.readline()
+            assert line, f"`up` ended: {up.communicate()[1]}"
+            lines.append(line.rstrip("\n"))
+        variables = exported(lines)
+        yield LocalAws(
+            Ready(
+                endpoint=variables["AWS_ENDPOINT_URL"],
+                region=variables["AWS_REGION"],
+                account="000000000000",
+                access_key=variables["AWS_ACCESS_KEY_ID"],
+                secret_key=variables["AWS_SECRET_ACCESS_KEY"],
+            )
+        )
+        started = descendants(up.pid)
+        up.send_signal(signal.SIGINT)
+        assert up.wait(30) == 0
+        assert started
+        assert alive(started) == set()
