@@ -14,8 +14,15 @@ from local.server import Ready
 
 ROOT = Path(__file__).resolve().parents[1]
 STOP_SECONDS = 10.0
-# What a program needs of its surroundings to run at all. Nothing else of the person's reaches the embedded AWS.
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TMP", "TEMP", "SYSTEMROOT")
+# What a program needs of its surroundings to run at all, and what shortens the states engine's waits
+# (`local/states/clock.py`). Nothing else of the person's reaches the embedded AWS.
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TMP", "TEMP", "SYSTEMROOT", "SLUICE_WAIT_SCALE")
+# botocore would otherwise read the person's settings from their home.
+NO_PERSON = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
@@ -33,7 +40,7 @@ def embedded(log: Path, data: Path, port: int) -> Iterator[Ready]:
         server = subprocess.Popen(  # noqa: S603 -- this project's own program
             [sys.executable, "-m", "local.server", "--port", str(port), "--folder", str(data)],
             cwd=ROOT,
-            env=clean_environment(),
+            env=clean_environment(**NO_PERSON),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=output,
