@@ -19,6 +19,7 @@ import botocore.session
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
+from local.states.constraints import violation
 from local.states.documents import loads, text
 from local.states.executions import Execution
 from local.states.machines import ApiError, Engine, StateMachine
@@ -29,6 +30,7 @@ Json = Any
 Parameters = dict[str, Json]
 Response = tuple[int, dict[str, str], bytes]
 
+_RESOURCE_TYPE = 5
 _PREFIX = "AWSStepFunctions."
 
 
@@ -65,9 +67,8 @@ def _check(action: str, parameters: Json) -> None:
     report = ParamValidator().validate(parameters, shape)
     if report.has_errors():
         raise ApiError("ValidationException", report.generate_report())
-    unknown = [name for name in parameters if name not in shape.members]
-    if unknown:
-        raise ApiError("ValidationException", f"Unknown parameter in input: {', '.join(unknown)}")
+    if (message := violation(shape, parameters)) is not None:
+        raise ApiError("ValidationException", message)
     for name, unset in _NOT_RUN.get(action, {}).items():
         if parameters.get(name, unset) != unset:
             raise ApiError("ValidationException", f"The embedded AWS does not run {action} with '{name}'")
@@ -99,8 +100,11 @@ class _Call:
         return {"stateMachineArn": machine.arn, "creationDate": machine.created}
 
     def update(self, given: Parameters) -> Json:
+        if given.keys() <= {"stateMachineArn"}:
+            message = "Either the definition, the role ARN, the LoggingConfiguration, or the TracingConfiguration "
+            raise ApiError("MissingRequiredParameter", f"{message}must be specified")
         machine = self._engine.update(
-            given["stateMachineArn"],
+            _arn_of(given["stateMachineArn"]),
             definition=given.get("definition"),
             role_arn=given.get("roleArn"),
             logging=given.get("loggingConfiguration"),
@@ -112,7 +116,7 @@ class _Call:
         machine = self._engine.machine(_arn_of(given["stateMachineArn"]))
         return {
             "status": "ACTIVE",
-            **_shared(machine, machine.definition, machine.role_arn),
+            **_shared(machine, machine.definition, machine.role_arn, given),
             "type": machine.kind,
             "creationDate": machine.created,
         }
@@ -120,7 +124,7 @@ class _Call:
     def describe_for_execution(self, given: Parameters) -> Json:
         execution = self._engine.execution(_arn_of(given["executionArn"]))
         machine = self._engine.machine(execution.machine_arn)
-        return {**_shared(machine, execution.definition, execution.role_arn), "updateDate": machine.created}
+        return {**_shared(machine, execution.definition, execution.role_arn, given), "updateDate": machine.created}
 
     def list_machines(self, given: Parameters) -> Json:
         here = self._arn("")
@@ -172,7 +176,7 @@ class _Call:
         # Billed in steps of 100 ms and chunks of 64 MB: https://aws.amazon.com/step-functions/pricing/
         billed = max(1, math.ceil(duration * 10)) * 100
         return {
-            **_described(execution),
+            **_described(execution, given),
             "billingDetails": {"billedMemoryUsedInMB": 64, "billedDurationInMilliseconds": billed},
         }
 
@@ -185,7 +189,7 @@ class _Call:
 
     def describe_execution(self, given: Parameters) -> Json:
         execution = self._engine.execution(_arn_of(given["executionArn"]))
-        described = _described(execution)
+        described = _described(execution, given)
         if execution.status == "RUNNING":
             described["redriveStatus"] = "NOT_REDRIVABLE"
             described["redriveStatusReason"] = "Execution is RUNNING and cannot be redriven"
@@ -209,7 +213,9 @@ class _Call:
             children = self._engine.children.get(run.execution_arn, [])
             listed = [child for child in reversed(children) if child.map_run_arn == run.arn]
         else:
-            machine = self._engine.machine(given.get("stateMachineArn", ""))
+            if "stateMachineArn" not in given:
+                raise ApiError("ValidationException", "Exactly one of [stateMachineArn, mapRunArn] is required")
+            machine = self._engine.machine(_arn_of(given["stateMachineArn"]))
             if machine.kind == "EXPRESS":
                 message = "This operation is not supported by this type of state machine"
                 raise ApiError("StateMachineTypeNotSupported", message)
@@ -363,6 +369,8 @@ def _answer(status: int, document: Json) -> Response:
 def _arn_of(arn: str) -> str:
     if not arn.startswith("arn:"):
         raise ApiError("InvalidArn", f"Invalid Arn: 'Invalid ARN prefix: {arn}'")
+    if arn.count(":") > _RESOURCE_TYPE and arn.split(":")[_RESOURCE_TYPE] == "express":
+        raise ApiError("InvalidArn", "Invalid Arn: 'Resource type not valid in this context: express'")
     return arn
 
 
@@ -374,21 +382,28 @@ def _input(given: Parameters) -> Json:
         raise ApiError("InvalidExecutionInput", message) from problem
 
 
-def _shared(machine: StateMachine, definition: str, role_arn: str) -> Parameters:
+def _with_data(given: Parameters) -> bool:
+    """Whether the caller asks for definitions, inputs and outputs, and not for METADATA_ONLY."""
+    return bool(given.get("includedData", "ALL_DATA") == "ALL_DATA")
+
+
+def _shared(machine: StateMachine, definition: str, role_arn: str, given: Parameters) -> Parameters:
     described: Parameters = {
         "stateMachineArn": machine.arn,
         "name": machine.name,
-        "definition": definition,
         "roleArn": role_arn,
         "loggingConfiguration": machine.logging,
         "tracingConfiguration": machine.tracing,
     }
+    if _with_data(given):
+        described["definition"] = definition
     if machine.revision:
         described["revisionId"] = machine.revision
     return described
 
 
-def _described(execution: Execution) -> Parameters:
+def _described(execution: Execution, given: Parameters) -> Parameters:
+    data = _with_data(given)
     described: Parameters = {
         "executionArn": execution.arn,
         "stateMachineArn": execution.machine_arn,
@@ -396,13 +411,13 @@ def _described(execution: Execution) -> Parameters:
         "status": execution.status,
         "startDate": execution.started,
         "stopDate": execution.stopped,
-        "input": text(execution.input),
-        "inputDetails": {"included": True},
+        "input": text(execution.input) if data else None,
+        "inputDetails": {"included": data},
         "error": execution.error,
         "cause": execution.cause,
     }
     if execution.status == "SUCCEEDED":
-        described |= {"output": text(execution.output), "outputDetails": {"included": True}}
+        described |= {"output": text(execution.output) if data else None, "outputDetails": {"included": data}}
     return _without_none(described)
 
 

@@ -49,7 +49,7 @@ class History:
         return len(self._events)
 
     def events(self, *, newest_first: bool = False, data: bool = True) -> Iterator[dict[str, Json]]:
-        """The events as the API gives them; without `data`, inputs, outputs and causes are left out."""
+        """The events as the API gives them; without `data`, inputs, outputs and variables are left out."""
         numbered = list(enumerate(self._events, start=1))
         for number, (moment, kind, previous, key, details) in reversed(numbered) if newest_first else numbered:
             event: dict[str, Json] = {
@@ -75,7 +75,7 @@ class NoHistory:
         return self._count
 
 
-_LAST = frozenset({"ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"})
+_LAST = frozenset({"ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"})
 _DOCUMENTS = frozenset({"input", "output", "parameters"})
 
 
@@ -88,8 +88,7 @@ def _rendered(details: dict[str, Json], data: bool) -> dict[str, Json]:
                 shown[name] = {variable: text(assigned) for variable, assigned in value.items()}
                 shown[f"{name}Details"] = _INCLUDED
         elif name not in _DOCUMENTS:
-            if data or name not in ("cause", "error"):
-                shown[name] = value
+            shown[name] = value
         elif data:
             shown[name] = text(value)
             if name != "parameters":

@@ -82,7 +82,7 @@ class Engine:
         tags: Mapping[str, str] | None = None,
     ) -> StateMachine:
         """Creates a machine; the same one again is no error. Raises `InvalidDefinition` and `ApiError`."""
-        name = arn.rpartition(":")[2]
+        name = arn.partition(":stateMachine:")[2]
         _check_name(name)
         wanted = StateMachine(
             arn,
