@@ -33,6 +33,7 @@ def resource_type(engine: Engine) -> ministack.ResourceType:
     def update(
         physical_id: str, old: Properties, new: Properties, stack_name: str, logical_id: str
     ) -> tuple[str, dict[str, str]]:
+        _check(new)
         replaced = ("StateMachineName", "StateMachineType")
         if any(old.get(name) != new.get(name) for name in replaced):
             generated = ministack.physical_name(stack_name, logical_id, max_length=_MAX_NAME, replacing=True)
@@ -57,9 +58,7 @@ def resource_type(engine: Engine) -> ministack.ResourceType:
 
 
 def _create(engine: Engine, name: str, properties: Properties) -> tuple[str, dict[str, str]]:
-    unknown = sorted(set(properties) - _KNOWN)
-    if unknown:
-        raise ValueError(f"The embedded AWS does not know these properties of {TYPE}: {', '.join(unknown)}")
+    _check(properties)
     account, region = ministack.here()
     logging, tracing = properties.get("LoggingConfiguration"), properties.get("TracingConfiguration")
     try:
@@ -75,6 +74,14 @@ def _create(engine: Engine, name: str, properties: Properties) -> tuple[str, dic
     except (ApiError, InvalidDefinition) as problem:
         raise ValueError(_reason(problem)) from problem
     return _made(machine)
+
+
+def _check(properties: Properties) -> None:
+    unknown = sorted(set(properties) - _KNOWN)
+    if unknown:
+        raise ValueError(f"The embedded AWS does not know these properties of {TYPE}: {', '.join(unknown)}")
+    if "RoleArn" not in properties:
+        raise ValueError("the property RoleArn is required")
 
 
 async def _delete(engine: Engine, arn: str) -> None:
