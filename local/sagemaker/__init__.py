@@ -19,20 +19,22 @@ def install() -> None:
     global _installed
     import time
 
-    from local import ministack
+    from local import logs, ministack
     from local.sagemaker.cloudformation import Endpoints, Named, ResourceType
     from local.sagemaker.control import SageMaker
     from local.sagemaker.scaling_resources import Policies, Targets
 
     class Around:
-        """`local.ministack`, with a log line where SageMaker has one."""
+        """`local.ministack`, with a log line as SageMaker writes one: it makes the group itself."""
 
         authorize = staticmethod(ministack.authorize)
         role_session = staticmethod(ministack.role_session)
         read_object = staticmethod(ministack.read_object)
 
-        def log(self, group: str, stream: str, line: str) -> None:
-            ministack.put_log_lines(group, stream, [(int(time.time() * 1000), line)])
+        def log(self, access_key: str, group: str, stream: str, line: str) -> None:
+            account, region = ministack.here()
+            lines = [(int(time.time() * 1000), line)]
+            logs.write(access_key, group, stream, lines, account=account, region=region, create_group=True)
 
     sagemaker = SageMaker(Around())
     ministack.add_service("sagemaker", sagemaker.handle)

@@ -44,8 +44,8 @@ class Aws(Protocol):
     def read_object(self, bucket: str, key: str) -> bytes:
         """An object's content. Raises `LookupError` or `OSError` when there is none."""
 
-    def log(self, group: str, stream: str, line: str) -> None:
-        """Appends a line to a log group, if there is such a group."""
+    def log(self, access_key: str, group: str, stream: str, line: str) -> None:
+        """Appends a line to a log group as the key's owner, if that may do so; here and now (`ministack.here`)."""
 
 
 class Request(Protocol):

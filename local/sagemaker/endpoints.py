@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -15,7 +16,7 @@ from local.sagemaker.errors import AwsError, invalid
 from local.sagemaker.fields import refuse_deployment, refuse_unserved
 from local.sagemaker.fleet import DEFAULT_STARTUP_SECONDS, Fleet, Variant
 from local.sagemaker.instance import Instance, ServerFailed
-from local.sagemaker.models import Container, container_of
+from local.sagemaker.models import PRINCIPAL, Container, container_of
 from local.sagemaker.store import Endpoint, Store
 
 MAX_INSTANCES = 16
@@ -149,23 +150,32 @@ class Endpoints:
         return Fleet([self._variant(store, endpoint, variant) for variant in variants], self._session())
 
     def _variant(self, store: Store, endpoint: Endpoint, variant: Document) -> Variant:
-        container = container_of(store.model(variant["ModelName"]))
+        model = store.model(variant["ModelName"])
+        container, role = container_of(model), model.get("ExecutionRoleArn")
         name = variant["VariantName"]
         return Variant(
             name=name,
             weight=variant["InitialVariantWeight"],
             count=variant["InitialInstanceCount"],
             image=container.image,
-            start=lambda: self._start(store.place.region, container, endpoint.name, name),
+            start=lambda: self._start(store.place.region, container, role, endpoint.name, name),
             startup_seconds=variant.get("ContainerStartupHealthCheckTimeoutInSeconds", DEFAULT_STARTUP_SECONDS),
         )
 
-    async def _start(self, region: str, container: Container, endpoint: str, variant: str) -> Instance:
+    async def _start(
+        self, region: str, container: Container, role: str | None, endpoint: str, variant: str
+    ) -> Instance:
         data = None if container.data is None else await asyncio.to_thread(self._aws.read_object, *container.data)
-        group = f"/aws/sagemaker/Endpoints/{endpoint}"
-        return await instance.start(
-            data, container.environment, region, lambda line: self._aws.log(group, f"{variant}/local", line)
-        )
+        group, stream = f"/aws/sagemaker/Endpoints/{endpoint}", f"{variant}/local"
+
+        def log(line: str) -> None:
+            # A model without a role has no log; nor has one whose role has gone since.
+            with contextlib.suppress(ValueError):
+                if role is not None:
+                    session = self._aws.role_session(role, "SageMaker", service=PRINCIPAL)
+                    self._aws.log(session.access_key, group, stream, line)
+
+        return await instance.start(data, container.environment, region, log)
 
 
 def retained(endpoint: Endpoint, config: Document, request: Document) -> list[Document]:

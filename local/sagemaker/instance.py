@@ -20,8 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 5.0
 LAST_LINES = 50
 
-# -I: no site of the user, no PYTHON* variables, and the working directory is not on the path. The project is
-# there only to find the server, so that the model's code sees what it would see in its container.
+# -I: no site of the user, no PYTHON* variables, and the working directory is not on the path. -B: nothing is
+# written beside the model. -u: what it prints is in the log at once. The project is on the path only to find the
+# server, so that the model's code sees what it would see in its container.
 PROGRAM = (
     "import sys; root, model, socket = sys.argv[1:]; sys.path.insert(0, root); "
     "from local.sagemaker.server import main; sys.path.remove(root); main(model, int(socket))"
@@ -141,7 +142,7 @@ async def _start_process(
         port: int = listening.getsockname()[1]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-I",
+            "-IBu",
             "-c",
             PROGRAM,
             str(ROOT),

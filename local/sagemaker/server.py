@@ -9,7 +9,9 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.h
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import socket
 import sys
 import threading
@@ -65,29 +67,43 @@ def _invoke(script: script_mode.Script, body: bytes, request: Request) -> Respon
 
 
 GRACE_SECONDS = 3.0
+_removing = threading.Lock()
 
 
-def _end_with_parent(servers: list[uvicorn.Server]) -> None:
+def _remove(folder: Path) -> None:
+    """Removes the instance's folder: one thread at a time, or the process ends while the other is half-way."""
+    with _removing:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_with_parent(servers: list[uvicorn.Server], folder: Path) -> None:
     """Waits for stdin to close, then lets requests under way finish, but not for ever."""
     # The descriptor itself: a daemon thread that holds sys.stdin's lock would break the interpreter's exit.
     while os.read(0, 4096):
         pass
-    if not servers:  # the model is still loading
-        os._exit(0)
-    servers[0].should_exit = True
-    time.sleep(GRACE_SECONDS + 1)
+    if servers:
+        servers[0].should_exit = True
+        time.sleep(GRACE_SECONDS + 1)
+    _remove(folder)
     os._exit(0)
 
 
 def main(model_dir: str, descriptor: int) -> None:
-    """Loads the model in `model_dir` and serves it on the inherited socket until stdin closes."""
+    """Loads the model in `model_dir` and serves it on the inherited socket until stdin closes.
+
+    The folder around `model_dir` is the instance's own and goes with it.
+    """
     servers: list[uvicorn.Server] = []
-    threading.Thread(target=_end_with_parent, args=[servers], daemon=True).start()
+    folder = Path(model_dir).parent
+    threading.Thread(target=_end_with_parent, args=[servers, folder], daemon=True).start()
     try:
         script = script_mode.load(Path(model_dir))
     except BaseException:
         # Also a program that calls sys.exit(): its server cannot serve, and this says why.
-        traceback.print_exc()
+        # Without a parent there is nobody to tell, and the pipe is broken.
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
+        _remove(folder)
         sys.exit(1)
     config = uvicorn.Config(
         application(script),
@@ -103,3 +119,5 @@ def main(model_dir: str, descriptor: int) -> None:
     )
     servers.append(uvicorn.Server(config))
     servers[0].run(sockets=[socket.socket(fileno=descriptor)])
+    # The parent does so too, if it lives.
+    _remove(folder)

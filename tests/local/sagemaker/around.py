@@ -64,7 +64,7 @@ class Memory:
     def read_object(self, bucket: str, key: str) -> bytes:
         return self.objects[bucket, key]
 
-    def log(self, group: str, stream: str, line: str) -> None:
+    def log(self, access_key: str, group: str, stream: str, line: str) -> None:
         self.lines.append((group, stream, line))
 
 

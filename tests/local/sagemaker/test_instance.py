@@ -151,7 +151,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("how", ["exit", "kill"])
 @pytest.mark.parametrize("source", ["def model_fn(model_dir): pass", "import time; time.sleep(600)"])
-def test_a_server_ends_when_its_parent_does(tmp_path: Path, source: str, how: str) -> None:
+def test_a_server_ends_when_its_parent_does_and_leaves_no_file(tmp_path: Path, source: str, how: str) -> None:
     archive = tmp_path / "model.tar.gz"
     archive.write_bytes(program(source))
     environment = {"PYTHONPATH": str(instance.ROOT), "TMPDIR": str(tmp_path), "PATH": os.environ["PATH"]}
@@ -165,6 +165,8 @@ def test_a_server_ends_when_its_parent_does(tmp_path: Path, source: str, how: st
     pid = int(parent.stdout)
 
     asyncio.run(_until_gone(pid))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["model.tar.gz"]
 
 
 async def _until_gone(pid: int) -> None:
