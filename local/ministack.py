@@ -454,6 +454,17 @@ def replace_executor(execute: Execute) -> None:
     _lambda._emit_lambda_logs = emit
 
 
+def log_streams(group: str) -> frozenset[str] | None:
+    """The names of a log group's streams; None when there is no such group."""
+    record = _logs._log_groups.get(group)
+    return None if record is None else frozenset(record["streams"])
+
+
+def create_log_group(group: str) -> None:
+    """Creates a log group that keeps its lines for ever, as AWS's own services do."""
+    _logs._create_log_group({"logGroupName": group})
+
+
 def put_log_lines(group: str, stream: str, lines: list[tuple[int, str]]) -> None:
     """Appends (milliseconds since the epoch, text) lines to a log group, if the group exists."""
     record = _logs._log_groups.get(group)

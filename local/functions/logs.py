@@ -5,10 +5,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from local import ministack
+from local import logs
 from local.functions.environment import log_group
+from local.logs import Line
 
-Line = tuple[int, str]
 # Lines of a busy function are written together this often; asking IAM for each call would cost a third of it.
 BUSY_SECONDS = 0.01
 
@@ -40,8 +40,4 @@ class Log:
         self._written = time.monotonic()
         waiting, self._waiting = self._waiting, {}
         for stream, lines in waiting.items():
-            resource = f"arn:aws:logs:{self._region}:{self._account}:log-group:{self._group}:log-stream:{stream}"
-            with ministack.scope(self._account, self._region):
-                allowed = ministack.authorize(self._access_key, "logs:PutLogEvents", resource, region=self._region)
-                if allowed is None:
-                    ministack.put_log_lines(self._group, stream, lines)
+            logs.write(self._access_key, self._group, stream, lines, account=self._account, region=self._region)
