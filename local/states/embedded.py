@@ -39,6 +39,10 @@ class EmbeddedAws:
         except functions.FunctionNotFoundError as problem:
             raise ServiceError("ResourceNotFoundException", f"Function not found: {arn}", 404) from problem
 
+    def put_log_lines(self, group: str, stream: str, lines: list[tuple[int, str]]) -> None:
+        """See `Aws`."""
+        ministack.put_log_lines(group, stream, lines)
+
     async def send(self, request: AWSPreparedRequest) -> tuple[int, Mapping[str, str], bytes]:
         """See `Aws`."""
         return await ministack.send(cast(ministack.Prepared, request))  # its headers are a mapping, by another name

@@ -14,6 +14,7 @@ from local.states.definition import Machine
 from local.states.failures import RUNTIME, TIMEOUT, ExecutionTimedOut, StateFailure
 from local.states.history import History, NoHistory, Recorder
 from local.states.integrations import Aws, Caller
+from local.states.logs import Delivery, EventLog
 from local.states.map_run import MapRun
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Execution:
     """The state it ended in and that state's input, from which a redrive goes on; the variables beside it."""
 
     variables: dict[str, Json] = field(default_factory=dict)
+    recorder: Recorder | None = None
+    """What takes its events once it runs: the history, a log, or both."""
 
     def end(self, status: str, previous: int = 0, error: str | None = None, cause: str | None = None) -> None:
         """Notes how it ended; the first ending stays."""
@@ -68,14 +71,17 @@ class Execution:
             return
         self.status, self.stopped = status, time.time()
         self.error, self.cause = error, cause
-        if self.history is None:
+        recorder = self.recorder or self.history
+        if recorder is None:
             return
         kind = _ENDINGS[status]
         if status == "SUCCEEDED":
             details: dict[str, Json] = {"output": self.output}
         else:
             details = {name: said for name, said in (("error", error), ("cause", cause)) if said is not None}
-        self.history.add(kind, previous, details, f"{kind[0].lower()}{kind[1:]}EventDetails")
+        recorder.add(kind, previous, details, f"{kind[0].lower()}{kind[1:]}EventDetails")
+        if isinstance(recorder, EventLog):
+            recorder.flush()
 
 
 class Running:
@@ -93,7 +99,7 @@ class Running:
     async def run(self) -> None:
         """Runs the execution to its end, or on from where it ended before."""
         execution, machine = self._execution, self._machine
-        recorder: Recorder = execution.history if execution.history is not None else NoHistory()
+        recorder = execution.recorder = self._recorder(execution)
         branch = self._branch(recorder, execution.arn, execution.name, execution.input, execution.started)
         branch.variables.update(execution.variables)
         start, value = execution.position or (None, execution.input)
@@ -124,6 +130,20 @@ class Running:
             raise
         finally:
             execution.position, execution.variables = branch.position, branch.variables
+
+    def _recorder(self, execution: Execution) -> Recorder:
+        recorder: Recorder = execution.history if execution.history is not None else NoHistory()
+        delivery = Delivery.of(self._machine.logging)
+        if delivery is None:
+            return recorder
+        return EventLog(
+            recorder,
+            delivery,
+            self._aws,
+            machine=self._machine.name,
+            execution=execution.arn,
+            redrives=execution.redrives,
+        )
 
     def _branch(
         self, recorder: Recorder, arn: str, name: str, value: Json, started: float, label: str = ""

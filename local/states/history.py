@@ -59,7 +59,7 @@ class History:
                 "previousEventId": previous,
             }
             if key:
-                event[key] = _rendered(details or {}, data)
+                event[key] = rendered(details or {}, data)
             yield event
 
 
@@ -79,7 +79,7 @@ _LAST = frozenset({"ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut",
 _DOCUMENTS = frozenset({"input", "output", "parameters"})
 
 
-def _rendered(details: dict[str, Json], data: bool) -> dict[str, Json]:
+def rendered(details: dict[str, Json], data: bool) -> dict[str, Json]:
     """Documents are kept as values and written as JSON text only when somebody reads them."""
     shown: dict[str, Json] = {}
     for name, value in details.items():

@@ -51,6 +51,10 @@ class Aws(Protocol):
         """Calls a function by name or ARN. Raises `ServiceError`."""
         ...
 
+    def put_log_lines(self, group: str, stream: str, lines: list[tuple[int, str]]) -> None:
+        """Appends (milliseconds since the epoch, text) lines to a stream, if its group exists."""
+        ...
+
     async def send(self, request: AWSPreparedRequest) -> tuple[int, Mapping[str, str], bytes]:
         """Sends a request and gives its answer: status, headers, body."""
         ...

@@ -17,6 +17,7 @@ from local.states.documents import compact
 from local.states.executions import Execution, Running
 from local.states.history import History
 from local.states.integrations import Aws
+from local.states.logs import Delivery
 from local.states.map_run import MapRun
 from local.states.parser import parse
 
@@ -84,6 +85,7 @@ class Engine:
         """Creates a machine; the same one again is no error. Raises `InvalidDefinition` and `ApiError`."""
         name = arn.partition(":stateMachine:")[2]
         _check_name(name)
+        _check_logging(logging)
         wanted = StateMachine(
             arn,
             name,
@@ -115,6 +117,7 @@ class Engine:
     ) -> StateMachine:
         """Changes what is given; executions under way go on as they began. Raises as `create` does."""
         machine = self.machine(arn)
+        _check_logging(logging)
         if definition is not None:
             machine.machine = parse(definition, machine.kind)
             machine.definition = definition
@@ -220,6 +223,13 @@ class Engine:
 
 
 _BAD_IN_NAMES = re.compile(r'[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]')
+
+
+def _check_logging(logging: dict[str, Json] | None) -> None:
+    try:
+        Delivery.of(logging or {})
+    except ValueError as problem:
+        raise ApiError("InvalidLoggingConfiguration", f"Invalid Logging Configuration: {problem}") from problem
 
 
 def _check_name(name: str) -> None:

@@ -49,6 +49,7 @@ class FakeAws:
     refusal: ServiceError | None = None
     invoked: list[tuple[str, Json]] = field(default_factory=list)
     sent: list[AWSPreparedRequest] = field(default_factory=list)
+    logged: list[tuple[str, str, Json]] = field(default_factory=list)
 
     def access_key(self, role_arn: str) -> str:
         """See `Aws`."""
@@ -71,6 +72,10 @@ class FakeAws:
         except Raised as problem:
             return Answered(json.dumps(problem.document).encode(), "Unhandled")
         return answer if isinstance(answer, Answered) else Answered(json.dumps(answer).encode())
+
+    def put_log_lines(self, group: str, stream: str, lines: list[tuple[int, str]]) -> None:
+        """See `Aws`."""
+        self.logged += [(group, stream, json.loads(line)) for _, line in lines]
 
     async def send(self, request: AWSPreparedRequest) -> tuple[int, Mapping[str, str], bytes]:
         """See `Aws`."""
