@@ -1,0 +1,44 @@
+"""Job ids: how one is made, and which names a person may give.
+
+A job's id is its execution's name. Of what AWS allows there (1 to 80 characters), ids keep to letters, digits,
+`-` and `_`, which CloudWatch Logs, S3 keys and shells take too.
+https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+from datetime import UTC, datetime
+
+from jobs.errors import CommandError
+
+MAX_CHARACTERS = 80
+
+_ALLOWED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}", re.ASCII)
+_SUFFIX_CHARACTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that reads as another
+
+
+def generated(stem: str, *, now: datetime | None = None) -> str:
+    """An id of a file's stem, the time in UTC and a random ending: `records-20261122T155000Z-k3x9`."""
+    time = (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    ending = f"-{time}-{''.join(secrets.choice(_SUFFIX_CHARACTERS) for _ in range(4))}"
+    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", plain)[: MAX_CHARACTERS - len(ending)].strip("-_")
+    return f"{safe or 'job'}{ending}"
+
+
+def checked(name: str) -> str:
+    """The name itself. Raises `CommandError` when it cannot be a job's."""
+    if not _ALLOWED.fullmatch(name):
+        raise CommandError(
+            f"--name: expected 1 to {MAX_CHARACTERS} letters, digits, '-' and '_', "
+            f"the first a letter or digit, received {name!r}"
+        )
+    return name
+
+
+def file_name(name: str) -> str:
+    """The last part of a key for a file of that name: what no key or terminal carries well becomes `_`."""
+    return "".join(char if char.isprintable() and char not in "/\\" else "_" for char in name)[-200:] or "_"
