@@ -19,7 +19,7 @@ from botocore.validate import ParamValidator
 from local.states.documents import compact, text
 from local.states.expressions import is_expression
 from local.states.failures import StateFailure
-from local.states.integrations import Caller, UnknownIntegration
+from local.states.integrations import Caller, ServiceError, UnknownIntegration
 
 Json = Any
 
@@ -101,7 +101,12 @@ class AwsSdkCall:
         report = ParamValidator().validate(parameters, shape) if shape else None
         if report is not None and report.has_errors():
             raise StateFailure(f"{self._error_prefix}.{self._error_prefix}Exception", report.generate_report())
-        status, headers, body = await caller.aws.send(self._request(parameters, caller))
+        try:
+            request = self._request(parameters, caller)
+        except ServiceError as problem:
+            cause = f"{problem.message} (Service: {self._error_prefix}, Status Code: {problem.status})"
+            raise StateFailure(f"{self._error_prefix}.{self._error_prefix}Exception", cause) from problem
+        status, headers, body = await caller.aws.send(request)
         answer = self._parser.parse(
             {
                 "status_code": status,

@@ -229,5 +229,5 @@ def test_a_role_that_cannot_be_assumed_fails_the_task() -> None:
         "End": True,
     }
     ran = run({"A": task}, aws=Unassumable())
-    assert ran.status == "FAILED"
-    assert "may not assume it" in str(ran.cause)
+    assert ran.error == "S3.S3Exception"
+    assert ran.cause == f"{ACCOUNT} may not assume it (Service: S3, Status Code: 400)"
