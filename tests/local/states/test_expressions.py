@@ -214,7 +214,7 @@ def outcome(expression: Expression, scope: Scope) -> Json:
         return failed.reason
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(root=st.sampled_from(["states", "x", "missing"]), steps=st.lists(_NAMES, max_size=3), value=_VALUES)
 def test_a_plain_path_selects_what_the_library_would(root: str, steps: list[str], value: Json) -> None:
     try:
