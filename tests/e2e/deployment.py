@@ -1,0 +1,152 @@
+"""What the end-to-end tests share: both stacks in an embedded AWS of their own, deployed by the real CDK CLI."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from local.cdk import CLI, node
+from local.server import Ready
+from local.workflows import Account
+from tests.synthesis import ROOT, STACKS, Assembly
+
+Json = Any
+_T = TypeVar("_T")
+SECONDS = 60.0
+"""How long anything here may take: far beyond what it does take, so that a hang has an end."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """An execution that has ended: DescribeExecution's answer and its events, oldest first."""
+
+    described: dict[str, Any]
+    events: list[dict[str, Any]]
+
+    @property
+    def status(self) -> str:
+        return str(self.described["status"])
+
+    @property
+    def output(self) -> Json:
+        """The output of one that succeeded."""
+        assert self.status == "SUCCEEDED", (self.described.get("error"), self.described.get("cause"))
+        return json.loads(self.described["output"])
+
+    @property
+    def error(self) -> str:
+        return str(self.described["error"])
+
+    @property
+    def cause(self) -> str:
+        return str(self.described["cause"])
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A running embedded AWS with both stacks. `folder` holds the cloud assembly and the CLI's output."""
+
+    ready: Ready
+    folder: Path
+
+    @cached_property
+    def account(self) -> Account:
+        return Account(self.ready)
+
+    @cached_property
+    def _clients(self) -> dict[str, Any]:
+        return {}
+
+    @property
+    def assembly(self) -> Assembly:
+        """What was deployed."""
+        return Assembly(self.folder / "cdk.out")
+
+    def client(self, service: str) -> Any:
+        """A boto3 client as the account's root, the same one each time."""
+        if service not in self._clients:
+            self._clients[service] = self.account.client(service)
+        return self._clients[service]
+
+    @cached_property
+    def outputs(self) -> dict[str, dict[str, str]]:
+        """Each stack's outputs by name, which stay the same while it lives."""
+        return {stack: self.account.outputs(stack) for stack in STACKS}
+
+    @cached_property
+    def physical(self) -> dict[str, dict[str, str]]:
+        """For each stack as first deployed, the physical id of each resource by its logical id."""
+        described = {
+            stack: self.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
+            for stack in STACKS
+        }
+        return {
+            stack: {it["LogicalResourceId"]: it["PhysicalResourceId"] for it in resources}
+            for stack, resources in described.items()
+        }
+
+    def start(self, stack: str, request: Json, name: str | None = None) -> str:
+        """The ARN of a new execution of the stack's workflow. A request may also be JSON text."""
+        text = request if isinstance(request, str) else json.dumps(request)
+        started = self.client("stepfunctions").start_execution(
+            stateMachineArn=self.outputs[stack]["StateMachineArn"], name=name or uuid.uuid4().hex, input=text
+        )
+        return str(started["executionArn"])
+
+    def execute(self, stack: str, request: Json, name: str | None = None) -> Execution:
+        """Runs the stack's workflow to its end."""
+        arn = self.start(stack, request, name)
+        states = self.client("stepfunctions")
+        described = until(
+            lambda: states.describe_execution(executionArn=arn), lambda answer: answer["status"] != "RUNNING"
+        )
+        pages = states.get_paginator("get_execution_history").paginate(executionArn=arn)
+        return Execution(described, [event for page in pages for event in page["events"]])
+
+    def stored(self, uri: str) -> bytes:
+        """The object at an s3:// address."""
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        return bytes(self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+
+    def cdk(self, *arguments: str, project: Path = ROOT) -> subprocess.CompletedProcess[str]:
+        """Runs the CDK CLI in a copy of the project, as a person does after `. build/local/env`."""
+        program = node()
+        environment = {
+            "HOME": str(self.folder),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), str(program.parent), os.defpath]),
+            "AWS_ENDPOINT_URL": self.ready.endpoint,
+            "AWS_ACCESS_KEY_ID": self.ready.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.ready.secret_key,
+            "AWS_REGION": self.ready.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "CDK_DISABLE_CLI_TELEMETRY": "1",
+        }
+        return subprocess.run(
+            [str(program), str(CLI), "--no-notices", "--no-color", "--ci", *arguments],
+            cwd=project,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=SECONDS * 2,
+            check=False,
+        )
+
+
+def until(look: Callable[[], _T], found: Callable[[_T], bool], seconds: float = SECONDS) -> _T:
+    """What `look` gives as soon as it is what `found` asks for."""
+    deadline = time.monotonic() + seconds
+    while not found(seen := look()):
+        assert time.monotonic() < deadline, f"after {seconds:g} s it is still {seen}"
+        time.sleep(0.01)
+    return seen

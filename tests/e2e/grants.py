@@ -1,0 +1,97 @@
+"""The grants of the synthesized templates, one by one, and a deployment in which one of them is missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.e2e.deployment import Deployment
+from tests.synthesis import plain, unhashed
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One action on one resource: what a statement of a role's policy allows, at its smallest.
+
+    `statement` and `position` say where it stands; `role` and `policy` are logical ids, `resource` is as the
+    template has it, with references as `<Data.Arn>`.
+    """
+
+    stack: str
+    role: str
+    policy: str
+    statement: int
+    action: str
+    position: int
+    resource: str
+
+    def __str__(self) -> str:
+        return f"{self.stack}/{unhashed(self.role)}: {self.action} on {self.resource}"
+
+    @property
+    def use(self) -> str:
+        """What the grant is for. The CDK grants functions twice: themselves, and their versions and aliases."""
+        qualified = self.action == "lambda:InvokeFunction" and self.resource.endswith(":*")
+        return f"{self.action} with a version or alias" if qualified else self.action
+
+
+def grants_of(deployment: Deployment, stack: str) -> list[Grant]:
+    """Every grant that the stack's template gives to a role of its own."""
+    template = deployment.assembly.stacks[stack].template
+    found = []
+    for policy, resource in template["Resources"].items():
+        if resource["Type"] != "AWS::IAM::Policy":
+            continue
+        properties = resource["Properties"]
+        for role in properties["Roles"]:
+            for number, statement in enumerate(properties["PolicyDocument"]["Statement"]):
+                for action in as_list(statement["Action"]):
+                    for position, on in enumerate(as_list(statement["Resource"])):
+                        found.append(Grant(stack, role["Ref"], policy, number, action, position, str(plain(on))))
+    return found
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@contextmanager
+def without(deployment: Deployment, grants: Iterable[Grant]) -> Iterator[None]:
+    """Within it, the deployed roles' policies lack these grants and keep all others."""
+    iam = deployment.client("iam")
+    by_policy: dict[tuple[str, str, str], list[Grant]] = {}
+    for grant in grants:
+        by_policy.setdefault((grant.stack, grant.role, grant.policy), []).append(grant)
+    kept: list[tuple[str, str, str]] = []
+    try:
+        for (stack, role, policy), taken in by_policy.items():
+            name = deployment.physical[stack][role]
+            template = deployment.assembly.stacks[stack].template["Resources"][policy]["Properties"]
+            inline = iam.get_role_policy(RoleName=name, PolicyName=template["PolicyName"])
+            whole: Document = inline["PolicyDocument"]
+            kept.append((name, inline["PolicyName"], json.dumps(whole)))
+            less = json.dumps(lessened(whole, {(it.statement, it.action, it.position) for it in taken}))
+            iam.put_role_policy(RoleName=name, PolicyName=inline["PolicyName"], PolicyDocument=less)
+        yield
+    finally:
+        for name, policy, document in kept:
+            iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=document)
+
+
+def lessened(document: Document, taken: set[tuple[int, str, int]]) -> Document:
+    """The policy with one statement for each grant that stays."""
+    statements = [
+        {**statement, "Action": action, "Resource": resource}
+        for number, statement in enumerate(document["Statement"])
+        for action in as_list(statement["Action"])
+        for position, resource in enumerate(as_list(statement["Resource"]))
+        if (number, action, position) not in taken
+    ]
+    # A policy without statements is none; what nobody asks for stands for it.
+    nothing = {"Effect": "Deny", "Action": "sts:GetSessionToken", "Resource": "*"}
+    return {**document, "Statement": statements or [nothing]}
