@@ -65,6 +65,6 @@ def explained(error: aws.BotoCoreError | aws.ClientError) -> CommandError:
         return CommandError("no AWS region is set: set AWS_REGION, or give --region", NO_AWS)
     if isinstance(error, aws.ProfileNotFound):
         return CommandError(f"{error}: name another with --profile or AWS_PROFILE", NO_AWS)
-    if isinstance(error, aws.HTTPClientError):
+    if isinstance(error, aws.ConnectionError | aws.HTTPClientError):
         return CommandError(f"{error}: check the network, the region and AWS_ENDPOINT_URL", NO_AWS)
     return CommandError(str(error), NO_AWS)

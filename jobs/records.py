@@ -1,7 +1,7 @@
 """A job's data set, record by record, with the indexes and values that the job's Map gives them.
 
 The rules are those of the Map's readers: a CSV row has the header's columns, missing cells are empty and extra
-ones dropped; a backslash escapes; empty lines are no records.
+ones dropped; a backslash escapes; empty lines are no records. A byte-order mark before the header is no part of it.
 https://docs.aws.amazon.com/step-functions/latest/dg/example-csv-parse-dist-map.html
 """
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 READ_CHARACTERS = 1024 * 1024
+BYTE_ORDER_MARK = "\ufeff"
 MAX_ELEMENT_CHARACTERS = 64 * 1024 * 1024
 """Where an array's element that does not end is given up."""
 
@@ -64,9 +65,9 @@ class DataSet:
             return [], self._guarded(self._objects())
         text = text_of(self.s3, self.bucket, self.place)
         if self.format == "csv":
-            rows = csv_rows(text)
-            columns = next(self._guarded(rows), [])
-            return columns, self._guarded(csv_records(columns, rows))
+            rows = self._guarded(csv_rows(text))
+            columns = without_mark(next(rows, []))
+            return columns, csv_records(columns, rows)
         pairs = json_lines(text) if self.format == "jsonl" else json_array(partial(text.read, READ_CHARACTERS))
         return [], self._guarded(Record(index, value, raw) for index, (raw, value) in enumerate(pairs))
 
@@ -95,6 +96,16 @@ def csv_rows(lines: Iterable[str]) -> Iterator[list[str]]:
     """The rows of a CSV file with the header first."""
     csv.field_size_limit(sys.maxsize)  # its own limit is a guard against text that is no CSV
     return (row for row in csv.reader(lines, escapechar="\\", strict=True) if row)
+
+
+def without_mark(columns: list[str]) -> list[str]:
+    """The header without the byte-order mark that sticks to its first name, and hides that name's quotes."""
+    if not columns or not columns[0].startswith(BYTE_ORDER_MARK):
+        return columns
+    first = columns[0].removeprefix(BYTE_ORDER_MARK)
+    if len(first) > 1 and first[0] == first[-1] == '"':
+        first = first[1:-1]
+    return [first, *columns[1:]]
 
 
 def csv_records(columns: list[str], rows: Iterable[list[str]]) -> Iterator[Record]:

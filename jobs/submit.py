@@ -17,6 +17,9 @@ from jobs.objects import found, keys
 from jobs.stack import Stack
 from lambda_src.contract import FORMATS, INCOMING, Json, format_of, job_prefix
 
+MAX_CONCURRENCY = 10_000
+"""Children at once: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -30,13 +33,17 @@ class Options:
         for option, value in (("--batch-size", self.batch_size), ("--max-concurrency", self.max_concurrency)):
             if value is not None and value < 1:
                 raise CommandError(f"{option}: expected 1 or more, received {value}")
+        if self.max_concurrency is not None and self.max_concurrency > MAX_CONCURRENCY:
+            raise CommandError(
+                f"--max-concurrency: expected at most {MAX_CONCURRENCY}, received {self.max_concurrency}"
+            )
         if self.tolerate is not None and not (math.isfinite(self.tolerate) and 0 <= self.tolerate <= 100):
             raise CommandError(f"--tolerate: expected a percentage from 0 to 100, received {self.tolerate:g}")
 
     def document(self) -> dict[str, Json]:
         """As the job's input has them."""
         tolerate = self.tolerate
-        if tolerate is not None and tolerate.is_integer():
+        if tolerate is not None and float(tolerate).is_integer():
             tolerate = int(tolerate)
         given = {"batchSize": self.batch_size, "maxConcurrency": self.max_concurrency, "tolerate": tolerate}
         return {name: value for name, value in given.items() if value is not None}

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.records import csv_records, csv_rows, json_array, json_lines
+from jobs.records import csv_records, csv_rows, json_array, json_lines, without_mark
 
 
 def _csv(text: str) -> tuple[list[str], list[dict[str, str]]]:
     rows = csv_rows(io.StringIO(text, newline="\n"))
-    columns = next(rows, [])
+    columns = without_mark(next(rows, []))
     return columns, [record.value for record in csv_records(columns, rows)]
 
 
@@ -28,7 +28,8 @@ def _csv(text: str) -> tuple[list[str], list[dict[str, str]]]:
         ("id,a\n1\\,x,2\n", [{"id": "1,x", "a": "2"}]),
         ("id,a\n1\n", [{"id": "1", "a": ""}]),
         ("id,a\n1,2,3\n", [{"id": "1", "a": "2"}]),
-        ("\ufeffid,a\n1,2\n", [{"\ufeffid": "1", "a": "2"}]),
+        ("\ufeffid,a\n1,2\n", [{"id": "1", "a": "2"}]),
+        ('\ufeff"id",a\n1,2\n', [{"id": "1", "a": "2"}]),
         ("id\u2028,a\n1,2\n", [{"id\u2028": "1", "a": "2"}]),
         ("id,a\n", []),
         ("", []),

@@ -14,6 +14,7 @@ from jobs.submit import InS3, LocalFile, Options, source_of
     [
         ({"batch_size": 0}, "--batch-size: expected 1 or more, received 0"),
         ({"max_concurrency": -1}, "--max-concurrency: expected 1 or more, received -1"),
+        ({"max_concurrency": 10_001}, "--max-concurrency: expected at most 10000, received 10001"),
         ({"tolerate": 100.5}, "--tolerate: expected a percentage from 0 to 100, received 100.5"),
         ({"tolerate": math.nan}, "--tolerate: expected a percentage from 0 to 100, received nan"),
     ],
@@ -31,6 +32,7 @@ def test_options_that_were_not_given_are_left_to_the_stack() -> None:
 
 def test_a_retry_takes_its_parents_options_where_it_has_none() -> None:
     parent = {"batchSize": 7, "tolerate": 5}
+    assert Options().or_those_of(parent).document() == parent
     assert Options(tolerate=0.0).or_those_of(parent).document() == {"batchSize": 7, "tolerate": 0}
 
 
