@@ -31,8 +31,8 @@ check: $(SETUP)  ## format, lint, types
 	@mypy --no-error-summary
 
 .PHONY: bench
-bench: $(SETUP)  ## how fast the embedded AWS is on this machine
-	@python -m benchmarks
+bench: $(SETUP)  ## how fast the embedded AWS and synth are on this machine
+	@for name in embedded engine synth; do echo "== $$name"; python -m benchmarks.$$name; done
 
 .PHONY: setup
 setup: $(SETUP)  ## install what the other commands need; they do so themselves

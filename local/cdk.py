@@ -5,11 +5,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from local.embedded import ROOT, clean_environment, end
+from local.embedded import ROOT, clean_environment, started
 from local.failure import CommandError
 from local.server import Ready
 
@@ -41,20 +42,21 @@ class Cdk:
     def prepare(self, stage: str) -> None:
         """Bootstraps the account and synthesizes the app, side by side: neither needs the other."""
         environment = f"aws://{self.ready.account}/{self.ready.region}"
-        bootstrap = self._start("bootstrap", [environment], cwd=self.folder)
-        try:
-            synth = self._start("synth", ["--quiet", "--output", str(self.assembly), "-c", f"stage={stage}"])
-            self._finish("synth", synth)
+        output = ["--quiet", "--output", str(self.assembly), "-c", f"stage={stage}"]
+        with self._started("bootstrap", [environment], cwd=self.folder) as bootstrap:
+            with self._started("synth", output) as synth:
+                self._finish("synth", synth)
             self._finish("bootstrap", bootstrap)
-        finally:
-            end(bootstrap)
 
     def deploy(self) -> None:
         """Deploys every stack of the assembly."""
         options = ["--app", str(self.assembly), "--all", "--require-approval", "never", "--concurrency", "2"]
-        self._finish("deploy", self._start("deploy", [*options, "--method", "direct", "--progress", "events"]))
+        with self._started("deploy", [*options, "--method", "direct", "--progress", "events"]) as deploy:
+            self._finish("deploy", deploy)
 
-    def _start(self, command: str, options: Sequence[str], cwd: Path = ROOT) -> subprocess.Popen[bytes]:
+    def _started(
+        self, command: str, options: Sequence[str], cwd: Path = ROOT
+    ) -> AbstractContextManager[subprocess.Popen[bytes]]:
         program = node()
         path = os.pathsep.join([str(Path(sys.executable).parent), str(program.parent), os.environ["PATH"]])
         variables = self._surroundings(command) | {
@@ -69,16 +71,8 @@ class Cdk:
             "CI": "true",
             "NO_COLOR": "1",
         }
-        with self._log(command).open("wb") as output:
-            return subprocess.Popen(  # noqa: S603 -- the pinned CLI, with this project's own options
-                [str(program), str(CLI), command, "--no-notices", "--no-color", *options],
-                cwd=cwd,
-                env=variables,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        arguments = [str(program), str(CLI), command, "--no-notices", "--no-color", *options]
+        return started(arguments, log=self._log(command), cwd=cwd, env=variables)
 
     def _surroundings(self, command: str) -> dict[str, str]:
         """Of the person's environment, synth gets what is not AWS's: it downloads packages as `pip` here would."""
@@ -89,10 +83,7 @@ class Cdk:
         return clean_environment(HOME=str(home))
 
     def _finish(self, command: str, process: subprocess.Popen[bytes]) -> None:
-        try:
-            status = process.wait()
-        finally:
-            end(process)
+        status = process.wait()
         if status != 0:
             raise CommandError(f"cdk {command} failed: {_reason(self._log(command))}")
 

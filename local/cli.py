@@ -10,11 +10,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
+from local import interrupt
 from local.cdk import Cdk, node
 from local.embedded import ROOT, embedded
 from local.failure import CommandError
@@ -52,15 +52,14 @@ class _Progress:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit status: 0, 1 for a failure that it has named, 128 + n for signal n."""
     options = _parser().parse_args(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    interrupt.catch()
     try:
         with _deployed(options.port, options.stage, progress := _Progress()) as ready:
             if options.command == "up":
                 _up(ready)
             else:
                 _run(ready, progress, as_json=options.json)
-    except _InterruptedError as interrupted:
+    except interrupt.InterruptError as interrupted:
         return 0 if options.command == "up" and interrupted.running else 128 + interrupted.number
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -103,22 +102,6 @@ def _port(text: str) -> int:
     return int(text)
 
 
-class _InterruptedError(BaseException):
-    """A signal asked the command to end. `running` tells whether it had come to run."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-        self.running = False
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    # A second Ctrl-C must not interrupt the ending of what was started.
-    for other in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(other, signal.SIG_IGN)
-    raise _InterruptedError(number)
-
-
 @contextmanager
 def _deployed(port: int, stage: str, progress: _Progress) -> Iterator[Ready]:
     """The embedded AWS with both stacks. The run's folder is kept when it fails: it holds the logs."""
@@ -134,7 +117,7 @@ def _deployed(port: int, stage: str, progress: _Progress) -> Iterator[Ready]:
         progress("deployed")
         try:
             yield ready
-        except _InterruptedError as interrupted:
+        except interrupt.InterruptError as interrupted:
             interrupted.running = True
             raise
     shutil.rmtree(folder, ignore_errors=True)

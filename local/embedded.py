@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from local.failure import CommandError
+from local.interrupt import held
 from local.server import Ready
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,21 +38,36 @@ def embedded(log: Path, data: Path, port: int) -> Iterator[Ready]:
 
     `log` takes what it writes, `data` what it keeps between runs. Raises CommandError when it does not start.
     """
-    with log.open("ab") as output:
-        server = subprocess.Popen(  # noqa: S603 -- this project's own program
-            [sys.executable, "-m", "local.server", "--port", str(port), "--folder", str(data)],
-            cwd=ROOT,
-            env=clean_environment(**NO_PERSON),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=output,
-            # A session of its own: Ctrl-C is for the command, which then ends this process in order.
-            start_new_session=True,
-        )
-    try:
+    command = [sys.executable, "-m", "local.server", "--port", str(port), "--folder", str(data)]
+    with started(command, log=log, cwd=ROOT, env=clean_environment(**NO_PERSON), spoken=True) as server:
         yield _ready(server, log)
+
+
+@contextmanager
+def started(
+    command: Sequence[str], *, log: Path, cwd: Path, env: Mapping[str, str], spoken: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process whose output goes to `log`, and which ends, with all that it has started, when the `with` does.
+
+    `spoken`: its stdin and stdout are pipes. It leads a session of its own: Ctrl-C is for the command, which
+    then ends this process in order.
+    """
+    process = None
+    try:
+        with held(), log.open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603 -- this project's own programs
+                command,
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.PIPE if spoken else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if spoken else output,
+                stderr=output,
+                start_new_session=True,
+            )
+        yield process
     finally:
-        end(server)
+        if process is not None:
+            end(process)
 
 
 def _ready(server: subprocess.Popen[bytes], log: Path) -> Ready:
@@ -82,8 +99,14 @@ def end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         pass
     finally:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        # The kernel ends a killed process a moment later; one that nobody reaps stays in its group.
+        for _ in range(100):
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                break
+            process.poll()
+            time.sleep(0.005)
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
