@@ -18,6 +18,22 @@ MAX_STATE_BYTES = 262_144
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
 
+RESULT_BYTES = 256
+"""What a record's result (its id, index and prediction, or the reason it was rejected) is reckoned to weigh
+beside the record itself."""
+
+ENVELOPE_BYTES = 16_384
+"""What a batch's results are reckoned to weigh beside its records' own: among it what the model said of those it
+refused."""
+
+MAX_RECORD_BYTES = 131_072
+"""What one record may weigh as UTF-8 JSON: with its result it must fit a state, whatever becomes of it."""
+
+MAX_CONCURRENCY = 10_000
+"""The most children a Map Run has at once.
+https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+"""
+
 MAX_ID_CHARACTERS = 256
 """An id is a name, not a document: what is longer is rejected as `InvalidId`."""
 
@@ -81,12 +97,22 @@ def items_of(event: Json) -> list[Item]:
     Raises `InvalidRequest` when the event is neither, or has no records.
     """
     if isinstance(event, dict) and isinstance(event.get("Items"), list):
-        return [Item(int(item["index"]), item["record"]) for item in event["Items"]]
+        return [Item(int(item["index"]), shown_value(item)) for item in event["Items"]]
     if not isinstance(event, dict) or not isinstance(event.get("records"), list):
         raise InvalidRequest(f'expected {{"records": [record, ...]}}, received {brief(event)}')
     if not event["records"]:
         raise InvalidRequest("expected at least one record in 'records', received an empty list")
     return [Item(index, value) for index, value in enumerate(event["records"])]
+
+
+def shown_value(item: dict[str, Json]) -> Json:
+    """What stands for the record of a job's item: itself, or, where it lies in an object, `{"object": key}`."""
+    return item["record"] if "record" in item else {"object": item["object"]}
+
+
+def most_records(batch_bytes: int) -> int:
+    """How many records a batch of so many bytes may hold, so that all their results fit one state's input."""
+    return (MAX_STATE_BYTES - ENVELOPE_BYTES - batch_bytes) // RESULT_BYTES
 
 
 def record_id(item: Item) -> str:
@@ -100,9 +126,7 @@ def record_id(item: Item) -> str:
     if given is None or given == "":
         return derived_id(item)
     if isinstance(given, bool) or not isinstance(given, str | int):
-        raise RejectedRecord(
-            "InvalidId", f"expected 'id' to be text or a whole number, received {brief(given)}"
-        )
+        raise RejectedRecord("InvalidId", f"expected 'id' to be text or a whole number, received {brief(given)}")
     if len(name := str(given)) > MAX_ID_CHARACTERS:
         raise RejectedRecord(
             "InvalidId", f"expected 'id' of at most {MAX_ID_CHARACTERS} characters, received {len(name)}"
@@ -116,9 +140,7 @@ def derived_id(item: Item) -> str:
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def rejection(
-    item: Item, identity: str, stage: Stage, reason: RejectedRecord, attempts: int = 0
-) -> dict[str, Json]:
+def rejection(item: Item, identity: str, stage: Stage, reason: RejectedRecord, attempts: int = 0) -> dict[str, Json]:
     """The line a rejected record leaves. `attempts` counts the model calls the record was part of."""
     return {
         "id": identity,

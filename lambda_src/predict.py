@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lambda_src.contract import Json
+from lambda_src.contract import Json, ModelRefused, PredictionCountMismatch, brief
 from lambda_src.pairing import paired
+from lambda_src.splitting import joined
 
 MODEL_DIR = Path(__file__).resolve().parents[1] / "model"
 """The model archive, unpacked in the function's asset: the artifacts, and `code/inference.py`."""
@@ -20,14 +21,28 @@ CONTENT_TYPE = "application/json"
 
 
 def handler(event: Json, context: object) -> dict[str, Any]:
-    """`{"predictions": [{"id", "index", "prediction"}], "rejected": [...]}` for what Preprocess returned.
+    """The model's answer, in the form that the event asks for.
 
-    Raises `contract.PredictionCountMismatch`, or what the model's own code raises.
+    `{"instances"}` gives `{"predictions": [...]}`, as an endpoint does. With `ids`, `indexes` and `rejected`,
+    which Preprocess returned, it gives `{"predictions": [{"id", "index", "prediction"}], "rejected": [...]}`;
+    so does `split` instead of instances, with what was predicted in parts (see `lambda_src.splitting`).
+    Raises `contract.PredictionCountMismatch`, or `contract.ModelRefused` for what the model's own code raises.
     """
-    predictions = load(MODEL_DIR)(event["instances"]) if event["instances"] else []
-    rows = paired(event["ids"], event["indexes"], predictions)
-    print(f"predicted {len(rows)} records")
-    return {"predictions": rows, "rejected": event["rejected"]}
+    if "split" in event:
+        rows, refused = joined(event["split"], event["ids"], event["indexes"])
+        rejected = sorted([*event["rejected"], *refused], key=lambda line: int(line["index"]))
+        return {"predictions": rows, "rejected": rejected}
+    instances = event["instances"]
+    predictions = load(MODEL_DIR)(instances) if instances else []
+    if not isinstance(predictions, list) or len(predictions) != len(instances):
+        raise PredictionCountMismatch(
+            f"expected {len(instances)} predictions from the model, one an instance, received "
+            + (str(len(predictions)) if isinstance(predictions, list) else brief(predictions))
+        )
+    print(f"predicted {len(predictions)} records")
+    if "ids" not in event:
+        return {"predictions": predictions}
+    return {"predictions": paired(event["ids"], event["indexes"], predictions), "rejected": event["rejected"]}
 
 
 @functools.cache
@@ -48,8 +63,11 @@ def load(model_dir: Path) -> Callable[[Json], Json]:
     model = code.model_fn(str(model_dir))
 
     def answer(instances: Json) -> Json:
-        data = code.input_fn(json.dumps({"instances": instances}), CONTENT_TYPE)
-        body, _ = code.output_fn(code.predict_fn(data, model), CONTENT_TYPE)
+        try:
+            data = code.input_fn(json.dumps({"instances": instances}), CONTENT_TYPE)
+            body, _ = code.output_fn(code.predict_fn(data, model), CONTENT_TYPE)
+        except Exception as error:  # whatever the model's code raises: an endpoint would answer 500 to it
+            raise ModelRefused(f"{type(error).__name__}: {error}") from error
         return json.loads(body)["predictions"]
 
     return answer

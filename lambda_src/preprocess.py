@@ -8,6 +8,8 @@ from typing import Any
 from lambda_src import contract
 from lambda_src.contract import Item, Json, RejectedRecord
 
+BYTE_ORDER_MARK = "\ufeff"
+
 FEATURES = (
     "mean radius",
     "mean texture",
@@ -44,43 +46,91 @@ FEATURES = (
 
 
 def handler(event: Json, context: object) -> dict[str, Any]:
-    """`{"instances", "ids", "indexes", "rejected"}` of a request or of one batch of a job.
+    """`{"instances", "ids", "indexes", "rejected", "any"}` of a request or of one batch of a job.
 
     `instances` (lists of numbers, in the order of `FEATURES`), `ids` and `indexes` are equally long and
-    belong together by position. In a request an id stands for its record, so the second record with an id
-    is rejected (`DuplicateId`). In a job the index does, and no batch sees the others, so each record is predicted.
-    Raises `contract.InvalidRequest` when the event holds no records.
+    belong together by position; `any` says whether there are any. In a request an id stands for its record, so
+    the second record with an id is rejected (`DuplicateId`). In a job the index does, and no batch sees the
+    others, so each record is predicted. An item of a job may be `{"index", "object": key}`: the record is then
+    read from that object, and a rejected one is told by its key.
+    Raises `contract.InvalidRequest` when the event holds no records, and `storage.S3Unavailable`.
     """
     items = contract.items_of(event)
-    prepared, rejected = prepare(items, unique_ids="Items" not in event)
+    in_job = "Items" in event
+    contents = contents_of(event["Items"]) if in_job else [item.value for item in items]
+    prepared, rejected = prepare(items, contents, unique_ids=not in_job)
     print(f"prepared {len(prepared)} of {len(items)} records, rejected {len(rejected)}")
     return {
         "instances": [instance for _, _, instance in prepared],
         "ids": [identity for identity, _, _ in prepared],
         "indexes": [index for _, index, _ in prepared],
         "rejected": rejected,
+        "any": bool(prepared),
     }
 
 
-def prepare(items: list[Item], *, unique_ids: bool) -> tuple[list[tuple[str, int, list[float]]], list[dict[str, Json]]]:
-    """Each item either as (id, index, instance) or as a rejection: no record stops another."""
+def contents_of(items: list[dict[str, Json]]) -> list[Json | RejectedRecord]:
+    """What each item of a job's batch holds, or why it holds nothing of use."""
+    if items and "object" in items[0]:
+        from lambda_src.objects import records  # the function needs no S3, and no time to load it, for the others
+
+        return records([item["object"] for item in items])
+    return [without_mark(item["record"]) for item in items]
+
+
+def without_mark(record: Json) -> Json:
+    """The record as it was meant: a byte-order mark at a file's beginning sticks to its first column's name."""
+    if not isinstance(record, dict) or not (first := next(iter(record), "")).startswith(BYTE_ORDER_MARK):
+        return record
+    name = first.removeprefix(BYTE_ORDER_MARK)
+    name = name[1:-1] if len(name) > 1 and name[0] == name[-1] == '"' else name  # it hid the quotes too
+    return {name: record[first], **{key: value for key, value in record.items() if key != first}}
+
+
+def prepare(
+    items: list[Item], contents: list[Json | RejectedRecord], *, unique_ids: bool
+) -> tuple[list[tuple[str, int, list[float]]], list[dict[str, Json]]]:
+    """Each item either as (id, index, instance) or as a rejection: no record stops another.
+
+    `contents` has the record that each item stands for, or why there is none.
+    """
     prepared: list[tuple[str, int, list[float]]] = []
     rejected: list[dict[str, Json]] = []
     seen: dict[str, int] = {}
-    for item in items:
-        identity = contract.derived_id(item)
+    for item, content in zip(items, contents, strict=True):
+        identity = None
         try:
-            identity = contract.record_id(item)
+            if isinstance(content, RejectedRecord):
+                raise content
+            record = Item(item.index, content)
+            identity = contract.record_id(record)
             if unique_ids and seen.setdefault(identity, item.index) != item.index:
                 raise RejectedRecord(
                     "DuplicateId",
                     f"expected each id once, received {contract.brief(identity)} already at index {seen[identity]}",
                 )
-            prepared.append((identity, item.index, instance_of(item.value)))
+            prepared.append((identity, item.index, instance_of(content)))
         except RejectedRecord as reason:
-            shown = Item(item.index, speakable(item.value))
-            rejected.append(contract.rejection(shown, identity, "preprocess", reason))
+            rejected.append(rejection(item, identity or contract.derived_id(item), reason))
     return prepared, rejected
+
+
+def rejection(item: Item, identity: str, reason: RejectedRecord) -> dict[str, Json]:
+    """The rejected record's line; a record too large to travel on is left out of it."""
+    shown = speakable(item.value)
+    # Only text and lists can be long; to weigh each record would cost more than to check it.
+    if len(repr(shown)) > contract.MAX_RECORD_BYTES // 6 and too_large(shown):
+        shown = None
+        reason = RejectedRecord(
+            reason.error,
+            f"{reason.cause}; the record is left out, as it weighs more than {contract.MAX_RECORD_BYTES} bytes",
+        )
+    return contract.rejection(Item(item.index, shown), identity, "preprocess", reason)
+
+
+def too_large(value: Json) -> bool:
+    """Whether the value's JSON is more than a record may weigh."""
+    return len(contract.json_lines([value])) > contract.MAX_RECORD_BYTES
 
 
 def instance_of(record: dict[str, Json]) -> list[float]:

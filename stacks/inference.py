@@ -1,4 +1,4 @@
-"""InferenceStack: PreprocessData → InferenceModel → StoreResults, with the model behind an endpoint."""
+"""InferenceStack: PreprocessData → InferenceModel → StoreResults, with the model behind an endpoint; and the job."""
 
 from __future__ import annotations
 
@@ -6,41 +6,57 @@ from aws_cdk import CfnOutput, Environment, Stack
 from constructs import Construct
 
 from lambda_src.contract import request_prefix
+from stacks.constructs.batch_job import BatchJob
 from stacks.constructs.data_bucket import DataBucket
-from stacks.constructs.inference_chain import InferenceChain
+from stacks.constructs.inference_chain import InferenceChain, Store
 from stacks.constructs.model_build import model_archive
 from stacks.constructs.model_endpoint import ModelEndpoint
+from stacks.constructs.predictor import EndpointPredictor
 from stacks.constructs.python_function import PythonFunction
 from stacks.constructs.workflow import Workflow
 from stacks.settings import Settings
 
 
 class InferenceStack(Stack):
-    """Takes a request; its output is `{"results": "s3://...", "predicted": count, "rejected": [...]}`."""
+    """Takes a request; its output is `{"results": "s3://...", "predicted": count, "rejected": [...]}`. Or a job."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
         super().__init__(scope, construct_id, env=Environment(region=settings.region))
         self.data = DataBucket(self, "Data", settings=settings)
         self.endpoint = ModelEndpoint(self, "Model", archive=model_archive(), settings=settings)
-        self.preprocess = PythonFunction(self, "PreprocessData", module="preprocess", settings=settings)
-        self.store = PythonFunction(
-            self,
-            "StoreResults",
-            module="store_results",
-            settings=settings,
-            environment={"RESULTS_BUCKET": self.data.bucket.bucket_name},
+        bucket = {"DATA_BUCKET": self.data.bucket.bucket_name}
+        self.preprocess = PythonFunction(
+            self, "PreprocessData", module="preprocess", settings=settings, environment=bucket
         )
-        self.data.grant_store(self.store.role, request_prefix(""))
+        self.store = PythonFunction(self, "StoreResults", module="store_results", settings=settings, environment=bucket)
+        self.data.grant_store(self.store.role, f"{request_prefix('*')}")
+        predictor = EndpointPredictor(
+            self.endpoint,
+            name="InferenceModel",
+            concurrency=settings.model_instances * settings.endpoint_concurrency,
+        )
 
         request = InferenceChain(
             self,
             "Request",
             preprocess=self.preprocess,
-            endpoint=self.endpoint,
-            store=self.store,
-            prefix=f"'{request_prefix('')}' & $states.context.Execution.Name",
+            predictor=predictor,
+            store=Store(self.store, f"'{request_prefix('')}' & $states.context.Execution.Name"),
+            split_calls=settings.split_calls,
         )
-        self.workflow = Workflow(self, "Workflow", chain=request.chain, settings=settings)
+        self.workflow = Workflow(
+            self, "Workflow", chain=request.chain, settings=settings, timeout=settings.machine_timeout
+        )
+        self.job = BatchJob(
+            self,
+            "Job",
+            data=self.data,
+            preprocess=self.preprocess,
+            predictor=predictor,
+            store=self.store,
+            settings=settings,
+        )
         CfnOutput(self, "StateMachineArn", value=self.workflow.state_machine.state_machine_arn)
+        CfnOutput(self, "BatchJobArn", value=self.job.workflow.state_machine.state_machine_arn)
         CfnOutput(self, "ResultsBucketUri", value=self.data.bucket.s3_url_for_object())
         CfnOutput(self, "EndpointName", value=self.endpoint.name)

@@ -1,35 +1,47 @@
-"""MlWorkflowStack: Preprocess → Predict, two functions; the model is inside the second."""
+"""MlWorkflowStack: Preprocess → Predict, two functions, the model inside the second; and the batch job over them."""
 
 from __future__ import annotations
 
 from aws_cdk import CfnOutput, Environment, Stack
 from constructs import Construct
 
-from stacks.constructs.failures import failed
-from stacks.constructs.function_step import FunctionStep
+from stacks.constructs.answer_chain import AnswerChain
+from stacks.constructs.batch_job import BatchJob
+from stacks.constructs.data_bucket import DataBucket
 from stacks.constructs.model_build import unpacked_model
+from stacks.constructs.predictor import FunctionPredictor
 from stacks.constructs.python_function import PythonFunction
 from stacks.constructs.workflow import Workflow
 from stacks.settings import Settings
 
 
 class MlWorkflowStack(Stack):
-    """Takes a request; its output is `{"predictions": [...], "rejected": [...]}`."""
+    """Takes a request; its output is `{"predictions": [...], "rejected": [...]}`. Or takes a job."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
         super().__init__(scope, construct_id, env=Environment(region=settings.region))
-        self.preprocess = PythonFunction(self, "Preprocess", module="preprocess", settings=settings)
+        self.data = DataBucket(self, "Data", settings=settings)
+        bucket = {"DATA_BUCKET": self.data.bucket.bucket_name}
+        self.preprocess = PythonFunction(self, "Preprocess", module="preprocess", settings=settings, environment=bucket)
         self.predict = PythonFunction(self, "Predict", module="predict", settings=settings, model=unpacked_model())
+        self.store = PythonFunction(self, "StoreResults", module="store_results", settings=settings, environment=bucket)
+        predictor = FunctionPredictor(self.predict, name="Predict", concurrency=settings.function_concurrency)
 
-        steps = Construct(self, "Steps")
-        preprocess = FunctionStep(
-            steps,
-            "Preprocess",
-            function=self.preprocess,
-            failed=failed(steps, "PreprocessFailed", "Preprocess"),
+        request = AnswerChain(
+            self, "Steps", preprocess=self.preprocess, predictor=predictor, split_calls=settings.split_calls
         )
-        predict = FunctionStep(
-            steps, "Predict", function=self.predict, failed=failed(steps, "PredictFailed", "Predict")
+        self.workflow = Workflow(
+            self, "Workflow", chain=request.chain, settings=settings, timeout=settings.machine_timeout
         )
-        self.workflow = Workflow(self, "Workflow", chain=preprocess.next(predict), settings=settings)
+        self.job = BatchJob(
+            self,
+            "Job",
+            data=self.data,
+            preprocess=self.preprocess,
+            predictor=predictor,
+            store=self.store,
+            settings=settings,
+        )
         CfnOutput(self, "StateMachineArn", value=self.workflow.state_machine.state_machine_arn)
+        CfnOutput(self, "BatchJobArn", value=self.job.workflow.state_machine.state_machine_arn)
+        CfnOutput(self, "ResultsBucketUri", value=self.data.bucket.s3_url_for_object())

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from aws_cdk import RemovalPolicy
 from aws_cdk.aws_logs import RetentionDays
 
+from lambda_src.contract import ENVELOPE_BYTES, MAX_CONCURRENCY, MAX_STATE_BYTES, RESULT_BYTES, most_records
+
 ARCHITECTURES = ("arm64", "x86_64")
 MACHINE_NAMES = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "amd64": "x86_64"}
 
@@ -46,6 +48,20 @@ class Settings:
     """An image in ECR that serves script mode; None takes the AWS deep-learning container of the region."""
     model_instance_type: str = "ml.m5.large"
     model_instances: int = 1
+    endpoint_concurrency: int = 4
+    """How many batches one instance of the endpoint is given at once."""
+    function_concurrency: int = 32
+    """How many batches are given at once to functions that hold the model themselves."""
+    batch_size: int = 100
+    """The most records of a batch, where a job does not say; what fits `batch_bytes` may be fewer."""
+    batch_bytes: int = 180_224
+    """The most bytes of a batch's input. With its instances or its results it has to fit one state too."""
+    tolerated_percentage: float = 0
+    """The share of a job's records that may fail, where a job does not say. Rejected records have not failed."""
+    split_calls: int = 64
+    """The most model calls for one batch that the model refuses, until it is split no further and fails."""
+    job_timeout: int = 86_400
+    summarize_timeout: int = 300
     log_retention: RetentionDays = RetentionDays.ONE_MONTH
     removal_policy: RemovalPolicy = RemovalPolicy.DESTROY
     encrypted_transport_only: bool = True
@@ -74,6 +90,14 @@ class Settings:
         self._within("function_memory", self.function_memory, 128, 10_240)
         self._within("function_timeout", self.function_timeout, 1, 900)
         self._within("model_instances", self.model_instances, 1, 1_000)
+        self._within("endpoint_concurrency", self.endpoint_concurrency, 1, MAX_CONCURRENCY // self.model_instances)
+        self._within("function_concurrency", self.function_concurrency, 1, MAX_CONCURRENCY)
+        self._within("batch_bytes", self.batch_bytes, 1_024, MAX_STATE_BYTES - ENVELOPE_BYTES - RESULT_BYTES)
+        self._within("batch_size", self.batch_size, 1, most_records(self.batch_bytes))
+        self._within("tolerated_percentage", self.tolerated_percentage, 0, 100)
+        self._within("split_calls", self.split_calls, 3, 1_000)
+        self._within("summarize_timeout", self.summarize_timeout, 1, 900)
+        self._within("job_timeout", self.job_timeout, self.summarize_timeout + MARGIN_SECONDS + 1, 31_536_000)
         longest_step = max(self.function_timeout, ENDPOINT_SECONDS) + MARGIN_SECONDS
         if self.machine_timeout <= longest_step:
             raise InvalidSettings(
@@ -87,7 +111,7 @@ class Settings:
             raise InvalidSettings(f"{name}: expected {allowed}, received {value!r}")
 
     @staticmethod
-    def _within(name: str, value: int, least: int, most: int) -> None:
+    def _within(name: str, value: float, least: int, most: int) -> None:
         if not least <= value <= most:
             raise InvalidSettings(f"{name}: expected {least} to {most}, received {value}")
 

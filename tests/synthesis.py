@@ -31,10 +31,20 @@ class Stack:
         return {name: it.get("Properties", {}) for name, it in self.resources.items() if it["Type"] == kind}
 
     @cached_property
+    def definitions(self) -> dict[str, dict[str, Any]]:
+        """The definition of each state machine, by logical id without its hash."""
+        machines = self.of_type("AWS::StepFunctions::StateMachine")
+        return {name: dict(json.loads(machine["DefinitionString"])) for name, machine in machines.items()}
+
+    @property
     def definition(self) -> dict[str, Any]:
-        """The state machine's definition."""
-        (machine,) = self.of_type("AWS::StepFunctions::StateMachine").values()
-        return dict(json.loads(machine["DefinitionString"]))
+        """The definition of the machine that takes requests."""
+        return self.definitions["WorkflowStateMachine"]
+
+    @property
+    def job(self) -> dict[str, Any]:
+        """The definition of the machine that takes jobs."""
+        return self.definitions["JobWorkflowStateMachine"]
 
     def statements(self, role: str) -> list[dict[str, Any]]:
         """What the policy of a role allows."""
@@ -80,6 +90,8 @@ def plain(value: Any) -> Any:
             return f"<{unhashed(name)}.{attribute}>"
         case {"Fn::Join": [str(separator), list(parts)]}:
             return separator.join(plain(part) for part in parts)
+        case {"Fn::Select": [index, {"Fn::Split": [str(separator), text]}]}:
+            return f"{plain(text)}[{separator}{index}]"
         case {"Fn::Sub": str(text)}:
             return text
     return {key: plain(inner) for key, inner in value.items()}

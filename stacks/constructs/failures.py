@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from aws_cdk import Duration
 from aws_cdk import aws_stepfunctions as sfn
@@ -37,9 +39,15 @@ SAGEMAKER_TRANSIENT = (
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html#API_runtime_InvokeEndpoint_Errors
 """
 
+SAGEMAKER_REFUSED = ("SageMakerRuntime.ModelErrorException", "SageMakerRuntime.ModelError")
+"""The model's own code failed on this input, with whatever status: script mode answers 500 to any exception, so
+a bad record and a broken model look alike."""
+
+FUNCTION_REFUSED = ("ModelRefused",)
+"""What Predict raises when the model's own code fails on this input."""
+
 SAGEMAKER_PERMANENT = (
-    "SageMakerRuntime.ModelErrorException",
-    "SageMakerRuntime.ModelError",
+    *SAGEMAKER_REFUSED,
     "SageMakerRuntime.ValidationErrorException",
     "SageMakerRuntime.ValidationError",
     "SageMakerRuntime.AccessDeniedException",
@@ -50,27 +58,52 @@ SAGEMAKER_PERMANENT = (
 )
 """What another try cannot change: they are kept out of the fallback for spellings that nobody foresaw."""
 
-STORE_TRANSIENT = (*LAMBDA_TRANSIENT, "S3Unavailable")
-"""StoreResults raises `S3Unavailable` for SlowDown and for S3's errors of the 5xx kind."""
+S3_TRANSIENT = (*LAMBDA_TRANSIENT, "S3Unavailable")
+"""Functions raise `S3Unavailable` for SlowDown and for S3's errors of the 5xx kind."""
 
 KILLED = "Lambda.Unknown"
 """A function out of memory or killed: most often it will be again."""
 
 
+@dataclass(frozen=True)
+class Caught:
+    """Where a task goes on after these errors, and the variables it assigns then."""
+
+    errors: Sequence[str]
+    next: sfn.IChainable
+    assign: Mapping[str, Any]
+
+
 def handle_function_failures(
-    task: sfn.TaskStateBase, *, failed: sfn.Fail, transient: Sequence[str] = LAMBDA_TRANSIENT
+    task: sfn.TaskStateBase,
+    *,
+    failed: sfn.IChainable,
+    transient: Sequence[str] = LAMBDA_TRANSIENT,
+    caught: Caught | None = None,
 ) -> None:
     """Tries transient errors again, a killed function twice at most, and ends any other error in `failed`."""
     _retry(task, transient, attempts=6)
     _retry(task, [KILLED], attempts=2)
-    task.add_catch(failed, errors=[sfn.Errors.ALL])
+    _catch(task, failed, caught)
 
 
-def handle_endpoint_failures(task: sfn.TaskStateBase, *, failed: sfn.Fail) -> None:
+def handle_endpoint_failures(task: sfn.TaskStateBase, *, failed: sfn.IChainable, caught: Caught | None = None) -> None:
     """Tries transient errors again, an unknown one twice at most, and ends any other error in `failed`."""
     _retry(task, SAGEMAKER_TRANSIENT, attempts=6)
     task.add_retry(errors=list(SAGEMAKER_PERMANENT), max_attempts=0)
     _retry(task, [sfn.Errors.TASKS_FAILED], attempts=2)
+    _catch(task, failed, caught)
+
+
+def handle_call_failures(task: sfn.TaskStateBase, *, failed: sfn.IChainable) -> None:
+    """Tries any error of Step Functions' own API again, two times, and ends it in `failed`."""
+    _retry(task, [sfn.Errors.TASKS_FAILED, sfn.Errors.TIMEOUT], attempts=2)
+    _catch(task, failed, None)
+
+
+def _catch(task: sfn.TaskStateBase, failed: sfn.IChainable, caught: Caught | None) -> None:
+    if caught is not None:
+        task.add_catch(caught.next, errors=list(caught.errors), assign=caught.assign)
     task.add_catch(failed, errors=[sfn.Errors.ALL])
 
 

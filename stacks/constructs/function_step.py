@@ -10,13 +10,16 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
-from stacks.constructs.failures import LAMBDA_TRANSIENT, handle_function_failures
+from stacks.constructs.failures import LAMBDA_TRANSIENT, Caught, handle_function_failures
 from stacks.constructs.python_function import PythonFunction
 from stacks.settings import MARGIN_SECONDS
 
+PAYLOAD = "{% $states.result.Payload %}"
+"""What the function returned."""
+
 
 class FunctionStep(tasks.LambdaInvoke):
-    """Calls the function with the state's input, or with `payload`; the output is what it returns."""
+    """Calls the function with the state's input, or with `payload`; the output is what it returns, or `outputs`."""
 
     def __init__(
         self,
@@ -24,9 +27,12 @@ class FunctionStep(tasks.LambdaInvoke):
         construct_id: str,
         *,
         function: PythonFunction,
-        failed: sfn.Fail,
+        failed: sfn.IChainable,
         payload: Mapping[str, Any] | None = None,
+        outputs: Any = PAYLOAD,
+        assign: Mapping[str, Any] | None = None,
         transient: Sequence[str] = LAMBDA_TRANSIENT,
+        caught: Caught | None = None,
     ) -> None:
         super().__init__(
             scope,
@@ -34,8 +40,9 @@ class FunctionStep(tasks.LambdaInvoke):
             query_language=sfn.QueryLanguage.JSONATA,
             lambda_function=function.function,
             payload=sfn.TaskInput.from_object(payload) if payload is not None else None,
-            outputs="{% $states.result.Payload %}",
+            outputs=outputs,
+            assign=assign,
             task_timeout=sfn.Timeout.duration(Duration.seconds(function.timeout + MARGIN_SECONDS)),
             retry_on_service_exceptions=False,
         )
-        handle_function_failures(self, failed=failed, transient=transient)
+        handle_function_failures(self, failed=failed, transient=transient, caught=caught)

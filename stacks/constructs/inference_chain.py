@@ -1,22 +1,43 @@
-"""The chain of states that takes records to stored predictions."""
+"""The chain of states that takes records to predictions, stored or returned."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from stacks.constructs.failures import STORE_TRANSIENT, failed
+from stacks.constructs.batch_split import RETRIES, BatchSplit
+from stacks.constructs.failures import S3_TRANSIENT, failed
 from stacks.constructs.function_step import FunctionStep
-from stacks.constructs.invoke_endpoint import PREDICTIONS, InvokeEndpoint
-from stacks.constructs.model_endpoint import ModelEndpoint
+from stacks.constructs.predictor import Predictor
 from stacks.constructs.python_function import PythonFunction
+
+PREPARED = {
+    "ids": "{% $states.input.ids %}",
+    "indexes": "{% $states.input.indexes %}",
+    "rejected": "{% $states.input.rejected %}",
+}
+
+
+@dataclass(frozen=True)
+class Store:
+    """The last step: `function` writes under `prefix`, a JSONata expression without its `{% %}`.
+
+    `counted` hands it the model calls and retries of the batch, for a job's summary.
+    """
+
+    function: PythonFunction
+    prefix: str
+    counted: bool = False
 
 
 class InferenceChain(Construct):
-    """PreprocessData → InferenceModel → StoreResults, for one request or for one batch of a job.
+    """Preprocess → model → store, for one request or for one batch of a job.
 
-    `prefix` is a JSONata expression, without its `{% %}`, that says where in the data bucket the results go.
-    A batch of rejected records only passes the model by. `chain` may stand in any machine or map.
+    Each of the three has the name of its construct or predictor. A batch of rejected records only passes the
+    model by; one that the model refuses is split (see `BatchSplit`). `chain` may stand in any machine or map;
+    `state_prefix` goes before every state's name, which a machine may use once only.
     """
 
     def __init__(
@@ -25,57 +46,66 @@ class InferenceChain(Construct):
         construct_id: str,
         *,
         preprocess: PythonFunction,
-        endpoint: ModelEndpoint,
-        store: PythonFunction,
-        prefix: str,
+        predictor: Predictor,
+        store: Store,
+        split_calls: int,
+        state_prefix: str = "",
     ) -> None:
         super().__init__(scope, construct_id)
-        self.preprocess_data = FunctionStep(
+        first, model, last = preprocess.node.id, predictor.name, store.function.node.id
+        model_failed = failed(self, f"{model}Failed", model)
+        counts = {"calls": 1, "retries": f"{{% {RETRIES} %}}"} if store.counted else {}
+        no_counts = {"calls": 0, "retries": 0} if store.counted else {}
+        tries = ["{% $preprocessRetries %}", "{% $states.input.retries %}", f"{{% {RETRIES} %}}"]
+
+        self.preprocess_step = FunctionStep(
             self,
-            "PreprocessData",
+            first,
             function=preprocess,
-            failed=failed(self, "PreprocessDataFailed", "PreprocessData"),
+            assign={"preprocessRetries": f"{{% {RETRIES} %}}"} if store.counted else None,
+            transient=S3_TRANSIENT,
+            failed=failed(self, f"{first}Failed", first),
         )
         any_instances = sfn.Choice.jsonata(self, "AnyInstances")
-        self.inference_model = InvokeEndpoint(
-            self,
-            "InferenceModel",
-            endpoint=endpoint,
-            body={"instances": "{% $states.input.instances %}"},
-            outputs={
-                "ids": "{% $states.input.ids %}",
-                "indexes": "{% $states.input.indexes %}",
-                "predictions": f"{{% {PREDICTIONS} %}}",
-                "rejected": "{% $states.input.rejected %}",
-            },
-            failed=failed(self, "InferenceModelFailed", "InferenceModel"),
-        )
         nothing_to_predict = sfn.Pass.jsonata(
-            self,
-            "NothingToPredict",
-            outputs={
-                "ids": [],
-                "indexes": [],
-                "predictions": [],
-                "rejected": "{% $states.input.rejected %}",
-            },
+            self, "NothingToPredict", outputs={**PREPARED, "predictions": [], "split": False, **no_counts}
         )
-        self.store_results = FunctionStep(
+        self.store_step = FunctionStep(
             self,
-            "StoreResults",
-            function=store,
+            last,
+            function=store.function,
             payload={
-                "prefix": f"{{% {prefix} %}}",
-                "ids": "{% $states.input.ids %}",
-                "indexes": "{% $states.input.indexes %}",
+                "prefix": f"{{% {store.prefix} %}}",
+                **PREPARED,
                 "predictions": "{% $states.input.predictions %}",
-                "rejected": "{% $states.input.rejected %}",
+                "split": "{% $states.input.split %}",
+                **({"calls": "{% $states.input.calls %}", "retries": tries} if store.counted else {}),
             },
-            transient=STORE_TRANSIENT,
-            failed=failed(self, "StoreResultsFailed", "StoreResults"),
+            transient=S3_TRANSIENT,
+            failed=failed(self, f"{last}Failed", last),
+        )
+        split = BatchSplit(
+            self,
+            "Split",
+            predictor=predictor,
+            failed=model_failed,
+            most_calls=split_calls,
+            counted=store.counted,
+            next=self.store_step,
+        )
+        self.model_step = predictor.step(
+            self,
+            model,
+            instances="$states.input.instances",
+            outputs={**PREPARED, "predictions": f"{{% {predictor.predictions} %}}", "split": False, **counts},
+            failed=model_failed,
+            caught=split.caught,
         )
 
-        predicted = self.inference_model.next(self.store_results)
-        nothing_to_predict.next(self.store_results)
-        some = sfn.Condition.jsonata("{% $count($states.input.instances) > 0 %}")
-        self.chain = self.preprocess_data.next(any_instances.when(some, predicted).otherwise(nothing_to_predict))
+        some = sfn.Condition.jsonata("{% $states.input.any %}")
+        self.chain = self.preprocess_step.next(any_instances)
+        any_instances.when(some, self.model_step).otherwise(nothing_to_predict)
+        self.model_step.next(self.store_step)
+        nothing_to_predict.next(self.store_step)
+        if state_prefix:
+            sfn.State.prefix_states(self, state_prefix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aws_cdk import Duration
@@ -9,7 +10,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
-from stacks.constructs.failures import handle_endpoint_failures
+from stacks.constructs.failures import Caught, handle_endpoint_failures
 from stacks.constructs.model_endpoint import ModelEndpoint
 from stacks.settings import ENDPOINT_SECONDS, MARGIN_SECONDS
 
@@ -33,8 +34,10 @@ class InvokeEndpoint(tasks.CallAwsService):
         *,
         endpoint: ModelEndpoint,
         body: dict[str, Any],
-        outputs: dict[str, Any],
-        failed: sfn.Fail,
+        outputs: Any,
+        failed: sfn.IChainable,
+        assign: Mapping[str, Any] | None = None,
+        caught: Caught | None = None,
     ) -> None:
         super().__init__(
             scope,
@@ -51,6 +54,7 @@ class InvokeEndpoint(tasks.CallAwsService):
                 "Body": body,
             },
             outputs=outputs,
+            assign=assign,
             task_timeout=sfn.Timeout.duration(Duration.seconds(ENDPOINT_SECONDS + MARGIN_SECONDS)),
         )
-        handle_endpoint_failures(self, failed=failed)
+        handle_endpoint_failures(self, failed=failed, caught=caught)

@@ -19,6 +19,7 @@ class PythonFunction(Construct):
     """`lambda_src/<module>.py`'s `handler`, built without Docker.
 
     The role holds what the function needs and no managed policy; others add to it by their grant methods.
+    `timeout` is in seconds, by default the settings' `function_timeout`.
     The app has to run with the context `aws:cdk:bundling-stacks: []`, so that the folder goes up as it is.
     """
 
@@ -31,9 +32,10 @@ class PythonFunction(Construct):
         settings: Settings,
         model: Path | None = None,
         environment: dict[str, str] | None = None,
+        timeout: int | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.timeout = settings.function_timeout
+        self.timeout = timeout or settings.function_timeout
         target = Target(settings.python_version, settings.architecture, here=settings.on_this_machine)
         self.log_group = logs.LogGroup(
             self, "Logs", retention=settings.log_retention, removal_policy=settings.removal_policy
@@ -50,7 +52,7 @@ class PythonFunction(Construct):
             if settings.architecture == "arm64"
             else lambda_.Architecture.X86_64,
             memory_size=settings.function_memory,
-            timeout=Duration.seconds(settings.function_timeout),
+            timeout=Duration.seconds(self.timeout),
             role=self.role,
             log_group=self.log_group,
             tracing=lambda_.Tracing.ACTIVE,

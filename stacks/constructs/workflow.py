@@ -11,9 +11,11 @@ from stacks.settings import Settings
 
 
 class Workflow(Construct):
-    """Runs a chain of JSONata states, with a time limit, traces, and a log of all events without data."""
+    """Runs a chain of JSONata states, with a time limit in seconds, traces, and a log of all events without data."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, chain: sfn.IChainable, settings: Settings) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, chain: sfn.IChainable, settings: Settings, timeout: int
+    ) -> None:
         super().__init__(scope, construct_id)
         self.log_group = logs.LogGroup(
             self, "Logs", retention=settings.log_retention, removal_policy=settings.removal_policy
@@ -23,7 +25,7 @@ class Workflow(Construct):
             "StateMachine",
             definition_body=sfn.DefinitionBody.from_chainable(chain),
             query_language=sfn.QueryLanguage.JSONATA,
-            timeout=Duration.seconds(settings.machine_timeout),
+            timeout=Duration.seconds(timeout),
             tracing_enabled=True,
             logs=sfn.LogOptions(destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
         )

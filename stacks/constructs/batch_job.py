@@ -1,0 +1,234 @@
+"""The batch job: a Distributed Map over a data set in S3, and a summary that adds up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import ArnFormat, Duration, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_stepfunctions as sfn
+from aws_cdk import aws_stepfunctions_tasks as tasks
+from constructs import Construct
+
+from lambda_src.contract import INCOMING
+from stacks.constructs.data_bucket import DataBucket
+from stacks.constructs.failures import S3_TRANSIENT, failed, handle_call_failures
+from stacks.constructs.function_step import PAYLOAD, FunctionStep
+from stacks.constructs.inference_chain import InferenceChain, Store
+from stacks.constructs.predictor import Predictor
+from stacks.constructs.python_function import PythonFunction
+from stacks.constructs.records_map import NarrowReader, RecordsMap
+from stacks.constructs.versions import model_version, template_version
+from stacks.constructs.workflow import Workflow
+from stacks.settings import Settings
+
+DATA_SETS = f"{INCOMING}*"
+PREDICTIONS, REJECTED = "jobs/*/predictions/*", "jobs/*/rejected/*"
+SUMMARIES, MAP_RESULTS = "jobs/*/summary.json", "jobs/*/map/*"
+
+CALL_SECONDS = 30
+"""How long a call of Step Functions' own API may take."""
+
+
+class BatchJob(Construct):
+    """CheckJob → one Map by format → FindMapRun → DescribeMapRun → Summarize → Done, or JobFailed.
+
+    The input is a job (see `lambda_src.check_job`), the output its summary. `preprocess` and `store` become
+    the steps of each batch, and get the grants on `data` that a job needs.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        data: DataBucket,
+        preprocess: PythonFunction,
+        predictor: Predictor,
+        store: PythonFunction,
+        settings: Settings,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.data = data
+        self._chain_parts: dict[str, Any] = {
+            "preprocess": preprocess,
+            "predictor": predictor,
+            "store": Store(store, "$states.context.Execution.Input.BatchInput.prefix", counted=True),
+            "split_calls": settings.split_calls,
+        }
+        self.check_job = PythonFunction(
+            self,
+            "CheckJob",
+            module="check_job",
+            settings=settings,
+            environment={
+                "DATA_BUCKET": data.bucket.bucket_name,
+                "BATCH_SIZE": str(settings.batch_size),
+                "BATCH_BYTES": str(settings.batch_bytes),
+                "MAX_CONCURRENCY": str(predictor.concurrency),
+                "TOLERATED_PERCENTAGE": str(settings.tolerated_percentage),
+            },
+        )
+        self.summarize = PythonFunction(
+            self,
+            "Summarize",
+            module="summarize",
+            settings=settings,
+            timeout=settings.summarize_timeout,
+            environment={
+                "DATA_BUCKET": data.bucket.bucket_name,
+                "MODEL_VERSION": model_version(),
+                "TEMPLATE_VERSION": template_version(),
+            },
+        )
+        data.grant_read(self.check_job.role, DATA_SETS)
+        data.grant_list(self.check_job.role, DATA_SETS)
+        data.grant_read(preprocess.role, DATA_SETS)
+        data.grant_store(store.role, PREDICTIONS, REJECTED)
+        data.grant_read(self.summarize.role, MAP_RESULTS)
+        data.grant_store(self.summarize.role, SUMMARIES)
+
+        self.workflow = Workflow(
+            self, "Workflow", chain=self._states(), settings=settings, timeout=settings.job_timeout
+        )
+        self._grant_map_runs(self.workflow.state_machine)
+
+    def _states(self) -> sfn.IChainable:
+        states = Construct(self, "States")
+        check_job = FunctionStep(
+            states,
+            "CheckJob",
+            function=self.check_job,
+            payload={"job": "{% $states.input %}", "id": "{% $states.context.Execution.Name %}"},
+            assign={"job": PAYLOAD, "failure": False},
+            transient=S3_TRANSIENT,
+            failed=failed(states, "CheckJobFailed", "CheckJob"),
+        )
+        data_format = sfn.Choice.jsonata(states, "Format")
+        find_map_run = MapRunCall(
+            states,
+            "FindMapRun",
+            action="listMapRuns",
+            parameters={"ExecutionArn": "{% $states.context.Execution.Id %}"},
+            # A Map whose own fields fail begins no run.
+            outputs={"arn": "{% $count($states.result.MapRuns) > 0 ? $states.result.MapRuns[0].MapRunArn : '' %}"},
+        )
+        any_map_run = sfn.Choice.jsonata(states, "AnyMapRun")
+        describe_map_run = MapRunCall(
+            states,
+            "DescribeMapRun",
+            action="describeMapRun",
+            parameters={"MapRunArn": "{% $states.input.arn %}"},
+            outputs={"mapRun": "{% $states.result %}"},
+        )
+        no_map_run = sfn.Pass.jsonata(states, "NoMapRun", outputs={"mapRun": False})
+        summarize = FunctionStep(
+            states,
+            "Summarize",
+            function=self.summarize,
+            payload={
+                "job": "{% $job %}",
+                "failure": "{% $failure %}",
+                "mapRun": "{% $states.input.mapRun %}",
+                "startedAt": "{% $states.context.Execution.StartTime %}",
+                "endedAt": "{% $states.context.State.EnteredTime %}",
+            },
+            transient=S3_TRANSIENT,
+            failed=failed(states, "SummarizeFailed", "Summarize"),
+        )
+        outcome = sfn.Choice.jsonata(states, "Outcome")
+        job_failed = sfn.Fail.jsonata(
+            states,
+            "JobFailed",
+            error="{% $failure.Error %}",
+            cause="{% $failure.Cause & ' (s3://' & $job.bucket & '/' & $job.prefix & '/summary.json)' %}",
+        )
+
+        for name, records in self._maps(states).items():
+            data_format.when(sfn.Condition.jsonata(f"{{% $job.format = '{name}' %}}"), records)
+            records.add_catch(find_map_run, errors=[sfn.Errors.ALL], assign={"failure": "{% $states.errorOutput %}"})
+            records.next(find_map_run)
+        find_map_run.next(any_map_run)
+        any_map_run.when(sfn.Condition.jsonata("{% $states.input.arn != '' %}"), describe_map_run)
+        any_map_run.otherwise(no_map_run)
+        describe_map_run.next(summarize)
+        no_map_run.next(summarize)
+        summarize.next(outcome)
+        outcome.when(
+            sfn.Condition.jsonata("{% $states.input.status = 'SUCCEEDED' %}"), sfn.Succeed.jsonata(states, "Done")
+        )
+        outcome.otherwise(job_failed)
+        return check_job.next(data_format)
+
+    def _maps(self, scope: Construct) -> dict[str, RecordsMap]:
+        """A Map for each format that a data set may have."""
+        bucket, key = self.data.bucket, "{% $job.source %}"
+        read = iam.PolicyStatement(actions=["s3:GetObject"], resources=self.data.arns([DATA_SETS]))
+        listing = self.data.list_statement(DATA_SETS)
+        value = "$states.context.Map.Item.Value"
+
+        def over(
+            construct_id: str, prefix: str, reader: sfn.IItemReader, allowed: iam.PolicyStatement, field: str, item: str
+        ) -> RecordsMap:
+            chain = InferenceChain(scope, f"{prefix}Batch", state_prefix=prefix, **self._chain_parts).chain
+            return RecordsMap(
+                scope,
+                construct_id,
+                data=self.data,
+                reader=NarrowReader(reader, allowed),
+                field=field,
+                item=item,
+                chain=chain,
+            )
+
+        csv = sfn.S3CsvItemReader(bucket=bucket, key=key, csv_headers=sfn.CsvHeaders.use_first_row())
+        json_lines = sfn.S3JsonLItemReader(bucket=bucket, key=key)
+        json = sfn.S3JsonItemReader(bucket=bucket, key=key)
+        objects = sfn.S3ObjectsItemReader(bucket=bucket, prefix=key)
+        return {
+            "csv": over("CsvRecords", "Csv", csv, read, "record", value),
+            "jsonl": over("JsonLinesRecords", "JsonLines", json_lines, read, "record", value),
+            "json": over("JsonRecords", "Json", json, read, "record", value),
+            "objects": over("ObjectRecords", "Object", objects, listing, "object", f"{value}.Key"),
+        }
+
+    def _grant_map_runs(self, machine: sfn.StateMachine) -> None:
+        """Lets the machine look at its own Map Runs.
+
+        In a policy of its own, as the library does it for the Map itself: the machine waits for its role's
+        first policy, so that one cannot name the machine.
+        https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsstepfunctions.html
+        """
+        policy = iam.Policy(self, "MapRunPolicy", roles=[machine.role])
+        machine.grant_execution(policy, "states:ListMapRuns")
+        runs = Stack.of(self).format_arn(
+            service="states",
+            resource="mapRun",
+            resource_name=f"{machine.state_machine_name}/*:*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        iam.Grant.add_to_principal(grantee=policy, actions=["states:DescribeMapRun"], resource_arns=[runs])
+
+
+class MapRunCall(tasks.CallAwsService):
+    """A call of Step Functions' own API. It brings no statement: `BatchJob` grants it beside the machine."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, action: str, parameters: dict[str, Any], outputs: dict[str, Any]
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            query_language=sfn.QueryLanguage.JSONATA,
+            service="sfn",
+            action=action,
+            iam_resources=[],
+            parameters=parameters,
+            outputs=outputs,
+            task_timeout=sfn.Timeout.duration(Duration.seconds(CALL_SECONDS)),
+        )
+        handle_call_failures(self, failed=failed(scope, f"{construct_id}Failed", construct_id))
+
+    @property
+    def _task_policies(self) -> list[iam.PolicyStatement] | None:
+        return None

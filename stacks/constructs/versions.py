@@ -1,0 +1,29 @@
+"""What a job's summary calls the model and the template it ran with: digests of their files."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+
+from stacks.constructs.function_build import ROOT
+from stacks.constructs.model_build import unpacked_model
+
+DIGITS = 16
+
+
+def model_version() -> str:
+    """The same model files have the same version, behind an endpoint and in a function."""
+    return unpacked_model().name.rpartition("-")[2]
+
+
+@functools.cache
+def template_version() -> str:
+    """The same code of stacks and functions has the same version."""
+    digest = hashlib.sha256()
+    files = [ROOT / "app.py", ROOT / "cdk.json"]
+    for folder in ("stacks", "lambda_src"):
+        files += [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".txt")]
+    for path in sorted(files):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(ROOT).as_posix()}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:DIGITS]
