@@ -1,7 +1,6 @@
 """The command line: what it shows, what it says when it cannot, and that it leaves nothing running."""
 
 import json
-import os
 import re
 import signal
 import socket
@@ -14,25 +13,11 @@ import pytest
 from local import cdk, cli
 from local.cdk import node
 from local.failure import CommandError
-from tests.local_aws import ROOT, alive, command, deployed, descendants
+from tests.local_aws import ROOT, alive, command, descendants
 
 
 def _last_line(text: str) -> str:
     return text.strip().splitlines()[-1]
-
-
-def test_up_deploys_both_stacks_and_ends_with_ctrl_c() -> None:
-    with deployed() as aws:
-        stacks = aws.client("cloudformation").describe_stacks()["Stacks"]
-        statuses = {stack["StackName"]: stack["StackStatus"] for stack in stacks}
-        assert statuses == dict.fromkeys(("CDKToolkit", "MlWorkflowStack", "InferenceStack"), "CREATE_COMPLETE")
-        file = ROOT / "build" / "local" / "env"
-        shown = subprocess.run(
-            ["/bin/sh", "-c", f". {file} && env"], capture_output=True, text=True, check=True, env=dict(os.environ)
-        )
-        assert f"AWS_ENDPOINT_URL={aws.ready.endpoint}" in shown.stdout
-        assert file.stat().st_mode & 0o077 == 0
-    assert not file.exists()
 
 
 def test_run_with_json_writes_one_document_and_nothing_else() -> None:
