@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from stacks.constructs.failures import Caught
+from stacks.constructs.failures import Caught, sentence
 from stacks.constructs.predictor import Predictor
 
 INSTANCES = """(
@@ -37,7 +37,7 @@ HALVES = """(
   ]
 )"""
 
-CAUSE = "$substring($string($states.errorOutput.Cause), 0, 500)"
+CAUSE = f"$substring({sentence('$states.errorOutput.Cause')}, 0, 500)"
 """What the model said, but no more than a rejected record's line should carry."""
 
 RETRIES = "$states.context.State.RetryCount"

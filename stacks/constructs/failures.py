@@ -118,11 +118,21 @@ def _retry(task: sfn.TaskStateBase, errors: Sequence[str], *, attempts: int) -> 
     )
 
 
+def sentence(cause: str) -> str:
+    """The JSONata expression of what a person should read of the expression `cause`.
+
+    Of a function that raised an error AWS gives the whole document, with its stack; other causes are text.
+    https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
+    """
+    document = "$substring($said, 0, 1) = '{' and $substring($said, -1) = '}'"
+    return f"($said := {cause}; {document} ? $parse($said).errorMessage : $said)"
+
+
 def failed(scope: Construct, construct_id: str, step: str) -> sfn.Fail:
     """The Fail state of a step: the error keeps its name, the cause says whose it is."""
     return sfn.Fail.jsonata(
         scope,
         construct_id,
         error="{% $states.input.Error %}",
-        cause=f"{{% '{step}: ' & $states.input.Cause %}}",
+        cause=f"{{% '{step}: ' & {sentence('$states.input.Cause')} %}}",
     )

@@ -40,6 +40,7 @@ def test_an_instance_has_the_features_in_order_wherever_they_stand_in_the_record
         "ids": ["a"],
         "indexes": [0],
         "rejected": [],
+        "any": True,
     }
 
 

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
-from lambda_src import contract, store_results
+from lambda_src import contract, storage, store_results
 from lambda_src.contract import PredictionCountMismatch, ResultConflict
 
 REJECTED = contract.rejection(
@@ -33,8 +33,8 @@ PREDICTIONS_KEY = "requests/run/predictions/part-000000000003.jsonl"
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     client = boto3.client("s3", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
-    monkeypatch.setattr(store_results, "s3", lambda: client)
-    monkeypatch.setenv("RESULTS_BUCKET", "data")
+    monkeypatch.setattr(storage, "client", lambda: client)
+    monkeypatch.setenv("DATA_BUCKET", "data")
     with Stubber(client) as stub:
         yield stub
         stub.assert_no_pending_responses()
@@ -97,14 +97,14 @@ def test_other_results_at_the_same_key_are_a_conflict(s3: Stubber) -> None:
 )
 def test_what_passes_has_a_name_that_the_state_machine_retries(s3: Stubber, code: str, status: int) -> None:
     refuse_predictions(s3, code, status)
-    with pytest.raises(store_results.S3Unavailable, match=code):
+    with pytest.raises(storage.S3Unavailable, match=code):
         store_results.handler(EVENT, None)
 
 
 def test_a_slow_read_is_retried_too(s3: Stubber) -> None:
     refuse_predictions(s3, "PreconditionFailed", 412)
     s3.add_client_error("get_object", "SlowDown", http_status_code=503)
-    with pytest.raises(store_results.S3Unavailable):
+    with pytest.raises(storage.S3Unavailable):
         store_results.handler(EVENT, None)
 
 
@@ -124,7 +124,9 @@ def test_an_answer_that_is_no_list_stores_nothing(s3: Stubber) -> None:
         store_results.handler(EVENT | {"predictions": {"p": 0.5}}, None)
 
 
-def test_an_s3_that_cannot_be_reached_is_retried_by_the_state_machine_alone() -> None:
+def test_an_s3_that_cannot_be_reached_is_retried_by_the_state_machine_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     client = boto3.client(
@@ -133,11 +135,13 @@ def test_an_s3_that_cannot_be_reached_is_retried_by_the_state_machine_alone() ->
         aws_access_key_id="test",
         aws_secret_access_key="test",
         endpoint_url=f"http://127.0.0.1:{port}",
-        config=store_results.ONE_TRY,
+        config=storage.ONE_TRY,
     )
-    with pytest.raises(store_results.S3Unavailable, match="Could not connect"):
-        store_results.put_once(client, "data", "key", b"")
+    monkeypatch.setattr(storage, "client", lambda: client)
+    monkeypatch.setenv("DATA_BUCKET", "data")
+    with pytest.raises(storage.S3Unavailable, match="Could not connect"):
+        storage.put_once("key", b"")
 
 
 def test_the_client_tries_once_because_the_state_machine_counts_the_tries() -> None:
-    assert vars(store_results.ONE_TRY)["retries"]["total_max_attempts"] == 1
+    assert vars(storage.ONE_TRY)["retries"]["total_max_attempts"] == 1
