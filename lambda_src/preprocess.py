@@ -145,22 +145,27 @@ def number(record: dict[str, Json], feature: str) -> float:
     infinity, or beyond what a double-precision number holds).
     """
     value = record.get(feature)
+    result = as_number(value)
+    if result is not None and math.isfinite(result):
+        return result
     if value is None or (isinstance(value, str) and not value.strip()):
         raise RejectedRecord("MissingFeature", f"expected a number in '{feature}', received nothing")
+    error, wanted = ("NotANumber", "a number") if result is None else ("NotFinite", "a finite number")
+    raise RejectedRecord(error, f"expected {wanted} in '{feature}', received {contract.brief(value)}")
+
+
+def as_number(value: Json) -> float | None:
+    """The number that a value is or reads as, None when it does neither."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise RejectedRecord("NotANumber", f"expected a number in '{feature}', received {contract.brief(value)}")
-    received = contract.brief(value)
+        return None
+    if isinstance(value, str) and "_" in value:  # Python reads "1_000" as a number; no data format does
+        return None
     try:
-        result: float | None = float(value)
+        return float(value)
     except ValueError:
-        result = None
+        return None
     except OverflowError:  # a whole number beyond any float
-        result = math.inf
-    if result is None or "_" in str(value):  # Python reads "1_000" as a number; no data format does
-        raise RejectedRecord("NotANumber", f"expected a number in '{feature}', received {received}")
-    if not math.isfinite(result):
-        raise RejectedRecord("NotFinite", f"expected a finite number in '{feature}', received {received}")
-    return result
+        return math.inf
 
 
 def speakable(value: Json) -> Json:
