@@ -38,15 +38,17 @@ class Outcome:
 
 def outcomes(s3: S3Client, bucket: str, job: str) -> Iterator[Outcome]:
     """One outcome for each index that has any. A stored prediction counts, whatever its batch ended in."""
-    predicted = (
-        Outcome(row["index"], "predicted", row["prediction"])
-        for row in in_order(_parts(s3, bucket, f"{job_prefix(job)}/predictions/"))
-    )
     rejected = (
         Outcome(row["index"], "rejected", None, row["error"], row["cause"])
         for row in in_order(_parts(s3, bucket, f"{job_prefix(job)}/rejected/"))
     )
-    return merged(predicted, rejected, sorted_on_disk(_failed(s3, bucket, job)))
+    return merged(predictions(s3, bucket, job), rejected, sorted_on_disk(_failed(s3, bucket, job)))
+
+
+def predictions(s3: S3Client, bucket: str, job: str) -> Iterator[Outcome]:
+    """The outcomes of the records that were predicted."""
+    for row in in_order(_parts(s3, bucket, f"{job_prefix(job)}/predictions/")):
+        yield Outcome(row["index"], "predicted", row["prediction"])
 
 
 def merged(*streams: Iterable[Outcome]) -> Iterator[Outcome]:

@@ -7,12 +7,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from jobs.errors import CommandError
 from jobs.job import Job
-from jobs.outcomes import Outcome, joined, outcomes
+from jobs.outcomes import Outcome, joined, outcomes, predictions
 from jobs.records import DataSet, Record
 from jobs.rows import CsvTable, columns_of, fields_of, json_row, without_surrogates
 from jobs.stack import Stack
@@ -66,8 +67,8 @@ def lines(stack: Stack, job: Job, form: str, tally: Tally) -> Iterator[str]:
     if data_set.format != "csv":
         columns = columns_of(records)
         records = data_set.read()[1]
-    first = outcomes(stack.s3, stack.bucket, job.id)
-    table = CsvTable(columns, fields_of(first, FIRST_PREDICTIONS), waiting)
+    first = islice(predictions(stack.s3, stack.bucket, job.id), FIRST_PREDICTIONS)
+    table = CsvTable(columns, fields_of(first), waiting)
     yield table.header()
     for record, outcome in _pairs(stack, job, records, tally):
         yield without_surrogates(table.row(record, outcome))

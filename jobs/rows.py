@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from jobs.errors import CommandError
 from jobs.outcomes import Outcome
@@ -101,15 +101,11 @@ def columns_of(records: Iterable[Record]) -> list[str]:
     return list(names)
 
 
-def fields_of(outcomes: Iterator[Outcome], most: int) -> list[str]:
-    """The fields of the first `most` predictions."""
+def fields_of(predicted: Iterable[Outcome]) -> list[str]:
+    """The fields of predictions: each once, in the order they are first seen."""
     names: dict[str, None] = {}
-    for outcome in outcomes:
-        if outcome.kind == "predicted":
-            names.update(dict.fromkeys(flat(outcome.prediction)))
-            most -= 1
-            if not most:
-                break
+    for outcome in predicted:
+        names.update(dict.fromkeys(flat(outcome.prediction)))
     return list(names)
 
 

@@ -60,7 +60,7 @@ def test_a_field_that_no_column_was_made_for_is_not_dropped() -> None:
 def test_predictions_and_records_that_are_no_objects_have_columns_too() -> None:
     records = [Record(0, 7), Record(1, {"a": {"b": None}})]
     found = [Outcome(0, "predicted", 0.5), Outcome(1, "predicted", [1, 2])]
-    table = CsvTable(columns_of(records), fields_of(iter(found), 10), "")
+    table = CsvTable(columns_of(records), fields_of(found), "")
     assert _rows(table, *zip(records, found, strict=True)) == [
         ["record", "a", "prediction", "error", "cause"],
         ["7", "", "0.5", "", ""],
