@@ -252,3 +252,34 @@ def test_a_path_over_arrays_nulls_and_numbers_gives_what_the_library_gives(path:
 def test_the_library_refuses_what_the_parser_reports() -> None:
     with pytest.raises(jlens.JlensError):
         jlens.Expression("$states.")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "$count($states.input.items) > 1",
+        "$states.input.items[0]",
+        "$states.input.items[[0..1]]",
+        "$states.input.items.name",
+        "[$states.input.items.name]",
+        "$merge([$states.input, {'more': $states.context.Name}])",
+        "$map($states.input.items, function($item) { $item.name & $states.context.Name })",
+        "$states.input.items[name = $states.context.Name]",
+        "'$states.input is text' & $states.context.Name",
+        "$statesman",
+        "($count($states.input.items)) / 2",
+        "$states.input.items[$contains($.name, 'a')]",
+        "$states",
+        "$states.input.nothing",
+        "$exists($states.input.nothing)",
+    ],
+)
+def test_states_read_from_the_input_are_what_a_variable_would_give(source: str) -> None:
+    states = {"input": {"items": [{"name": "ada"}, {"name": "grace"}]}, "context": {"Name": "ada"}}
+    expected = jlens.Expression(source).evaluate(None, {"states": states, "statesman": 1})
+    scope = Scope(states, {"statesman": 1})
+    if expected is None:
+        with pytest.raises(EvaluationFailed):
+            Expression(source, "Output").evaluate(scope)
+    else:
+        assert Expression(source, "Output").evaluate(scope) == expected
