@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -82,15 +81,18 @@ def _seconds(start: str, end: str | None) -> float:
     return (ended - datetime.fromisoformat(start)).total_seconds()
 
 
-LIST_FIELDS = ("job", "status", "startedAt", "records", "predicted", "rejected", "failed")
+LIST_FIELDS = ("job", "status", "startedAt", "records", "rejected", "failed")
+TABLE_WIDTH = 200
 
 
 def show_list(console: Console, rows: Iterable[dict[str, Json]]) -> None:
     """Jobs as a table, one a line."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for name in LIST_FIELDS:
         heading = "started" if name == "startedAt" else name
         table.add_column(heading, no_wrap=True, justify="left" if name in LIST_FIELDS[:3] else "right")
     for row in rows:
-        table.add_row(*("" if row[name] is None else visible(str(row[name])) for name in LIST_FIELDS))
-    console.print(table)
+        shown = row | {"startedAt": f"{row['startedAt'][:19]}Z"}
+        table.add_row(*("" if shown[name] is None else visible(str(shown[name])) for name in LIST_FIELDS))
+    # A terminal folds a line that is too long for it; rich would cut the names, which people copy.
+    console.print(table, width=TABLE_WIDTH, crop=False, soft_wrap=True)
