@@ -14,11 +14,15 @@ Json = Any
 
 @dataclass(frozen=True)
 class Batch:
-    """The input of one child execution. `number` counts batches from 0, `items` the items in it."""
+    """The input of one child execution. `number` counts batches from 0, `items` the items in it.
+
+    `bytes` is the size of the input's compact JSON text.
+    """
 
     number: int
     items: int
     input: Json
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ async def single(items: AsyncIterator[Json], select: Callable[[int, Json], Json]
     """Each item as an input of its own."""
     index = 0
     async for item in items:
-        yield Batch(index, 1, select(index, item))
+        selected = select(index, item)
+        yield Batch(index, 1, selected, len(compact(selected)))
         index += 1
 
 
@@ -45,8 +50,7 @@ async def batched(
     """Items in batches: `{"BatchInput": ..., "Items": [...]}`.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itembatcher.html
-    An item that is too large for any batch is a batch by itself, and its child fails with `States.DataLimitExceeded`
-    (that AWS does the same is unconfirmed).
+    An item that is too large for any batch is a batch by itself. One that no state's input holds fails its child.
     """
     most_items = limits.items or MAX_STATE_BYTES
     most_bytes = min(limits.bytes or MAX_STATE_BYTES, MAX_STATE_BYTES)
@@ -59,9 +63,9 @@ async def batched(
         index += 1
         weight = len(compact(selected)) + 1
         if gathered and (len(gathered) == most_items or size + weight - 1 > most_bytes):
-            yield Batch(number, len(gathered), {**envelope, "Items": gathered})
+            yield Batch(number, len(gathered), {**envelope, "Items": gathered}, size - 1)
             number, gathered, size = number + 1, [], empty
         gathered.append(selected)
         size += weight
     if gathered:
-        yield Batch(number, len(gathered), {**envelope, "Items": gathered})
+        yield Batch(number, len(gathered), {**envelope, "Items": gathered}, size - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -9,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lambda_src.contract import MAX_STATE_BYTES
 from local.states import definition as d
 from local.states.batches import Limits, batched, single
-from local.states.expressions import EvaluationFailed, Scope
-from local.states.failures import RUNTIME, StateFailure
+from local.states.expressions import EvaluationFailed, Expression, Scope
+from local.states.failures import RESULT_WRITER_FAILED, RUNTIME, StateFailure
 from local.states.fanout import items_of
-from local.states.map_run import MAX_CONCURRENCY, Conductor, MapRun, Tolerance
+from local.states.map_run import Conductor, MapRun, Tolerance
 from local.states.objects import Objects
 from local.states.readers import ItemSource
-from local.states.results import Child, ResultFiles, rows_of
+from local.states.results import ResultFiles
 
 if TYPE_CHECKING:
     from local.states.interpreter import Visit
@@ -30,7 +31,7 @@ class MapRuns(Protocol):
     machine_arn: str
 
     def resumed(self, label: str) -> MapRun | None:
-        """The run of that label to go on with, when the execution is redriven."""
+        """The run of that label to go on with, when the execution is redriven. It is given once."""
         ...
 
     def add(self, run: MapRun) -> None:
@@ -54,33 +55,47 @@ async def distributed_map(visit: Visit, state: d.DistributedMap) -> Json:
     conductor = Conductor(
         run,
         lambda arn, name, value: branch.run.map_runs.run_child(run, state.processor, arn, name, value),
-        collect=writer_arguments is None,
+        state.writer.transformation if state.writer else "COMPACT",
     )
     try:
         _check_may_start(visit, run)
         if writer_arguments is not None and run.files is None:
             run.files = _files(visit, state, run, writer_arguments)
-        run.items.total = await items.count() if isinstance(items, ItemSource) else length
+        if isinstance(items, ItemSource):
+            items.hold(run.etag)
+            length = await items.count()
+            run.etag = items.etag
+        run.items.total = length
         source = _each(items)
         batches = batched(source, select, limits) if limits else single(source, select)
-        outputs = await conductor.conduct(batches)
-    except (StateFailure, EvaluationFailed) as failure:
-        run.end("FAILED")
-        if isinstance(failure, StateFailure):
-            branch.note("MapRunFailed", failure.details(), "mapRunFailedEventDetails")
-            branch.note("MapStateFailed")
+        rows = await conductor.conduct(batches)
+    except EvaluationFailed as problem:
+        failure = visit.evaluation_failure(problem)
+        _note_failed(visit, run, failure)
+        raise failure from problem
+    except StateFailure as failure:
+        _note_failed(visit, run, failure)
         raise
-    except BaseException:
+    except asyncio.CancelledError:
         run.end("ABORTED")
         branch.note("MapRunAborted")
         branch.note("MapStateAborted")
         raise
+    except Exception as bug:
+        _note_failed(visit, run, StateFailure(RUNTIME, repr(bug)))
+        raise
     run.end("SUCCEEDED")
-    succeeded = branch.note("MapRunSucceeded")
+    # Recorded from AWS: the state's exit follows the event that started the run, not the one that ended it.
+    succeeded = branch.run.recorder.add("MapRunSucceeded", branch.last)
     branch.run.recorder.add("MapStateSucceeded", succeeded)
     if run.files is not None:
         return {"MapRunArn": run.arn, "ResultWriterDetails": run.files.details}
-    return _transformed(outputs, state.writer)
+    return rows
+
+
+def _note_failed(visit: Visit, run: MapRun, failure: StateFailure) -> None:
+    run.end("FAILED")
+    visit.branch.note("MapRunFailed", failure.details(), "mapRunFailedEventDetails")
 
 
 def _items(visit: Visit, state: d.DistributedMap) -> tuple[ItemSource | list[Json], int]:
@@ -93,7 +108,7 @@ def _items(visit: Visit, state: d.DistributedMap) -> tuple[ItemSource | list[Jso
         Objects(visit.branch.run.caller),
         reader.kind,
         reader.arguments(visit.scope()),
-        limit=_whole(visit, reader.max_items),
+        limit=_whole(visit, reader.max_items, "ItemReader/ReaderConfig/MaxItems"),
         csv_headers=reader.csv_headers,
         csv_delimiter=reader.csv_delimiter,
     )
@@ -126,12 +141,14 @@ def _selector(visit: Visit, state: d.DistributedMap) -> Callable[[int, Json], Js
 
 
 def _limits(visit: Visit, batcher: d.Batcher) -> Limits:
-    most_bytes = _whole(visit, batcher.max_bytes)
-    if most_bytes is not None and most_bytes > MAX_STATE_BYTES:
-        cause = f"MaxInputBytesPerBatch must be at most {MAX_STATE_BYTES}, not {most_bytes}"
-        raise StateFailure(RUNTIME, cause, terminal=True)
+    most_items = _whole(visit, batcher.max_items, "ItemBatcher/MaxItemsPerBatch")
+    most_bytes = _whole(visit, batcher.max_bytes, "ItemBatcher/MaxInputBytesPerBatch")
+    if most_items is not None and most_items < 1:
+        raise _refused(visit, f"MaxItemsPerBatch must be at least 1, not {most_items}.")
+    if most_bytes is not None and not 1 <= most_bytes <= MAX_STATE_BYTES:
+        raise _refused(visit, f"MaxInputBytesPerBatch must be between 1 and {MAX_STATE_BYTES}, not {most_bytes}.")
     shared = batcher.batch_input(visit.scope()) if batcher.batch_input else None
-    return Limits(_whole(visit, batcher.max_items), most_bytes, shared)
+    return Limits(most_items, most_bytes, shared)
 
 
 def _run(visit: Visit, state: d.DistributedMap) -> MapRun:
@@ -142,10 +159,15 @@ def _run(visit: Visit, state: d.DistributedMap) -> MapRun:
         details = {"mapRunArn": run.arn, "redriveCount": run.redrives}
         branch.note("MapRunRedriven", details, "mapRunRedrivenEventDetails")
         return run
-    percentage = visit.number(state.tolerated_percentage)
-    if percentage is not None and percentage > 100:
-        cause = "ToleratedFailurePercentage must be between 0 and 100."
-        raise StateFailure(RUNTIME, cause, terminal=True)
+    count = _whole(visit, state.tolerated_count, "ToleratedFailureCount")
+    if count is not None and count < 0:
+        raise _refused(visit, "ToleratedFailureCount cannot be negative.")
+    percentage = _number(visit, state.tolerated_percentage)
+    if percentage is not None and not 0 <= percentage <= 100:
+        raise _refused(visit, "ToleratedFailurePercentage must be between 0 and 100.")
+    concurrency = _whole(visit, state.max_concurrency, "MaxConcurrency") or 0
+    if concurrency < 0:
+        raise _refused(visit, "MaxConcurrency cannot be negative.")
     machine = runs.machine_arn.replace(":stateMachine:", ":mapRun:")
     run = MapRun(
         f"{machine}/{state.label}:{uuid.uuid4()}",
@@ -153,8 +175,8 @@ def _run(visit: Visit, state: d.DistributedMap) -> MapRun:
         runs.machine_arn,
         state.label,
         state.child_kind,
-        _whole(visit, state.max_concurrency) or MAX_CONCURRENCY,
-        Tolerance(_whole(visit, state.tolerated_count), percentage),
+        concurrency,
+        Tolerance(count, percentage),
     )
     runs.add(run)
     branch.note("MapRunStarted", {"mapRunArn": run.arn}, "mapRunStartedEventDetails")
@@ -170,26 +192,34 @@ def _check_may_start(visit: Visit, run: MapRun) -> None:
         raise StateFailure("StepFunctions.AccessDeniedException", refusal)
 
 
-def _files(visit: Visit, state: d.DistributedMap, run: MapRun, arguments: dict[str, Json]) -> ResultFiles:
+def _files(visit: Visit, state: d.DistributedMap, run: MapRun, arguments: Json) -> ResultFiles:
     assert state.writer is not None
+    given = arguments if isinstance(arguments, dict) else {}
+    bucket, prefix = given.get("Bucket"), given.get("Prefix", "")
+    if not isinstance(bucket, str) or not isinstance(prefix, str):
+        raise StateFailure(RESULT_WRITER_FAILED, "The field 'Bucket' is required, and it and 'Prefix' are strings")
     return ResultFiles(
         Objects(visit.branch.run.caller),
-        arguments["Bucket"],
-        arguments.get("Prefix", ""),
+        bucket,
+        prefix,
         run.arn,
         transformation=state.writer.transformation,
         output_type=state.writer.output_type,
     )
 
 
-def _transformed(outputs: list[Json], writer: d.Writer | None) -> Json:
-    """The results in the state's own output, where no file was asked for: COMPACT unless it says otherwise."""
-    if writer is None or writer.transformation == "COMPACT":
-        return outputs
-    children = (Child("", "", "", "SUCCEEDED", None, output) for output in outputs)
-    return [row for child in children for row in rows_of(child, writer.transformation)]
+def _number(visit: Visit, value: d.Seconds | None) -> float | None:
+    return float(value.evaluate_as(visit.scope(), "number")) if isinstance(value, Expression) else value
 
 
-def _whole(visit: Visit, value: d.Seconds | None) -> int | None:
-    number = visit.number(value)
+def _whole(visit: Visit, value: d.Seconds | None, field: str) -> int | None:
+    number = _number(visit, value)
+    if number is not None and not number.is_integer():
+        raise EvaluationFailed(field, f"The field '{field}' must be a whole number, but was {number:g}")
     return None if number is None else int(number)
+
+
+def _refused(visit: Visit, reason: str) -> StateFailure:
+    """A value no Map Run can have, in the words of AWS's recordings where there are any."""
+    where = f"the state '{visit.state.name}' (entered at the event id #{visit.entered})"
+    return StateFailure(RUNTIME, f"An error occurred while executing {where}. {reason}", terminal=True)

@@ -87,20 +87,30 @@ class Execution:
 class Running:
     """One execution under way; also what its distributed Maps need (`local.states.distributed.MapRuns`)."""
 
-    def __init__(self, aws: Aws, clock: Clock, machine: StateMachine, execution: Execution) -> None:
+    def __init__(
+        self,
+        aws: Aws,
+        clock: Clock,
+        machine: StateMachine,
+        execution: Execution,
+        children: dict[str, list[Execution]],
+    ) -> None:
         self._aws = aws
         self._clock = clock
         self._machine = machine
         self._execution = execution
+        self._children = children
+        self._root: interpreter.Branch | None = None
+        self._ended_at = execution.position
         self.execution_arn = execution.arn
         self.machine_arn = machine.arn
-        self.children: list[Execution] = []
 
     async def run(self) -> None:
         """Runs the execution to its end, or on from where it ended before."""
         execution, machine = self._execution, self._machine
         recorder = execution.recorder = self._recorder(execution)
         branch = self._branch(recorder, execution.arn, execution.name, execution.input, execution.started)
+        self._root = branch
         branch.variables.update(execution.variables)
         start, value = execution.position or (None, execution.input)
         if execution.redrives:
@@ -170,12 +180,21 @@ class Running:
         """See `MapRuns`."""
         if not self._execution.redrives:
             return None
-        unfinished = (run for run in self._execution.map_runs if run.label == label and run.status != "SUCCEEDED")
-        return next(unfinished, None)
+        for run in reversed(self._execution.map_runs):
+            if run.label == label and run.status != "SUCCEEDED" and run.position is self._ended_at:
+                run.position = self._position
+                return run
+        return None
 
     def add(self, run: MapRun) -> None:
         """See `MapRuns`."""
+        run.position = self._position
         self._execution.map_runs.append(run)
+
+    @property
+    def _position(self) -> object:
+        assert self._root is not None
+        return self._root.position
 
     async def run_child(self, run: MapRun, processor: Machine, arn: str, name: str, value: Json) -> Json:
         """See `MapRuns`. A Standard child is kept with its history, an Express one is not, as in AWS."""
@@ -199,12 +218,19 @@ class Running:
             started,
             map_run_arn=run.arn,
         )
-        self.children.append(child)
-        details = {"input": value, "roleArn": self._machine.role_arn}
-        history.add("ExecutionStarted", 0, details, "executionStartedEventDetails")
-        branch = self._branch(history, arn, name, value, started, run.label)
+        self._children.setdefault(self.execution_arn, []).append(child)
+        await Running(self._aws, self._clock, self._machine, child, self._children)._run_as_child(processor, run.label)
+        return child.output
+
+    async def _run_as_child(self, processor: Machine, label: str) -> None:
+        child = self._execution
+        assert child.history is not None
+        branch = self._branch(child.history, child.arn, child.name, child.input, child.started, label)
+        self._root = branch
+        details = {"input": child.input, "roleArn": child.role_arn}
+        child.history.add("ExecutionStarted", 0, details, "executionStartedEventDetails")
         try:
-            child.output = await interpreter.run(processor, value, branch)
+            child.output = await interpreter.run(processor, child.input, branch)
             child.end("SUCCEEDED", branch.last)
         except StateFailure as failure:
             child.end("FAILED", branch.last, failure.error, failure.cause)
@@ -212,4 +238,6 @@ class Running:
         except asyncio.CancelledError:
             child.end("ABORTED")
             raise
-        return child.output
+        except Exception as bug:
+            child.end("FAILED", branch.last, RUNTIME, repr(bug))
+            raise

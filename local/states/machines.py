@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from lambda_src.contract import MAX_STATE_BYTES
@@ -169,8 +170,7 @@ class Engine:
         return execution
 
     def _go(self, execution: Execution, machine: StateMachine) -> None:
-        running = Running(self._aws, self.clock, machine, execution)
-        running.children = self.children.setdefault(execution.arn, running.children)
+        running = Running(self._aws, self.clock, machine, execution, self.children)
         execution.task = asyncio.ensure_future(running.run())
 
     def redrive(self, arn: str) -> Execution:
@@ -189,7 +189,8 @@ class Engine:
 
     def map_run(self, arn: str) -> MapRun:
         """The Map Run of that ARN. Raises `ApiError`."""
-        for execution in self.executions.values():
+        children = (child for started in self.children.values() for child in started)
+        for execution in chain(self.executions.values(), children):
             for run in execution.map_runs:
                 if run.arn == arn:
                     return run

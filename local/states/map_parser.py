@@ -7,9 +7,11 @@ import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from lambda_src.contract import MAX_STATE_BYTES
 from local.states import definition as d
+from local.states.csv_text import DELIMITERS
 from local.states.expressions import is_expression
-from local.states.readers import DELIMITERS
+from local.states.readers import MAX_ITEMS
 from local.states.results import OUTPUT_TYPES, TRANSFORMATIONS
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ _BAD_IN_LABEL = re.compile(r'[\s?*<>{}\[\]:;,\\|^~$#%&`"\x00-\x1f\x7f-\x9f]')
 def read_map(reader: Reader, name: str, body: Body, at: str) -> d.State | None:
     """The Map state that `body` defines; None, with the problems noted, when it defines none."""
     config = _processor_config(reader, body, at)
-    processor = _processor(reader, body, at)
+    processor = _processor(reader, body, config, at)
     items = body.get("Items")
     if items is not None and not isinstance(items, list) and not is_expression(items):
         reader.problems.add("The field 'Items' must be an array or a JSONata expression", f"{at}/Items")
@@ -92,11 +94,16 @@ def _processor_config(reader: Reader, body: Body, at: str) -> Body:
     return config
 
 
-def _processor(reader: Reader, body: Body, at: str) -> d.Machine | None:
+def _processor(reader: Reader, body: Body, config: Body, at: str) -> d.Machine | None:
     if not isinstance(body.get("ItemProcessor"), dict):
         reader.problems.add("These fields are required: [ItemProcessor]", at)
         return None
-    return reader.machine(body["ItemProcessor"], f"{at}/ItemProcessor", _PROCESSOR)
+    outside = reader.kind
+    if config.get("Mode") == "DISTRIBUTED" and config.get("ExecutionType") == "EXPRESS":
+        reader.kind = "EXPRESS"  # what runs in an Express child is bound as an Express machine is
+    machine = reader.machine(body["ItemProcessor"], f"{at}/ItemProcessor", _PROCESSOR)
+    reader.kind = outside
+    return machine
 
 
 def _reader(reader: Reader, body: Body, at: str) -> d.Reader | None:
@@ -104,8 +111,7 @@ def _reader(reader: Reader, body: Body, at: str) -> d.Reader | None:
     if given is None:
         return None
     resource = str(given.get("Resource"))
-    config = given.get("ReaderConfig", {})
-    reader.check_fields(config, f"{where}/ReaderConfig", _READER_CONFIG)
+    config = _part(reader, given, "ReaderConfig", where, _READER_CONFIG)[0] or {}
     if _LIST.fullmatch(resource):
         kind = "OBJECTS"
         _arguments(reader, given, where, _LISTING, required=("Bucket",))
@@ -124,8 +130,16 @@ def _reader(reader: Reader, body: Body, at: str) -> d.Reader | None:
     delimiter = str(config.get("CSVDelimiter", "COMMA"))
     _one_of(reader, config, "CSVDelimiter", tuple(DELIMITERS), f"{where}/ReaderConfig")
     arguments = reader.template(given, "Arguments", where, "")
-    most = reader.seconds(config, "MaxItems", f"{where}/ReaderConfig", lowest=0)
+    most = _max_items(reader, config, f"{where}/ReaderConfig")
     return d.Reader(kind, arguments, most, headers, delimiter) if arguments is not None else None
+
+
+def _max_items(reader: Reader, config: Body, where: str) -> d.Seconds | None:
+    """MaxItems may be larger than any number of seconds: recorded from AWS, 100,000,000 is taken."""
+    value = config.get("MaxItems")
+    if isinstance(value, int) and not isinstance(value, bool) and value >= MAX_ITEMS:
+        return float(MAX_ITEMS)
+    return reader.seconds(config, "MaxItems", where, lowest=0)
 
 
 def _csv_headers(reader: Reader, config: Body, kind: str, where: str) -> tuple[str, ...] | None:
@@ -139,9 +153,10 @@ def _csv_headers(reader: Reader, config: Body, kind: str, where: str) -> tuple[s
         message = "The field 'CSVHeaderLocation' should have one of these values: [FIRST_ROW, GIVEN]"
         reader.problems.add(message, f"{where}/CSVHeaderLocation")
     headers = config.get("CSVHeaders")
-    if (location == "GIVEN") != isinstance(headers, list):
-        reader.problems.add("CSVHeaders is a list, given with CSVHeaderLocation GIVEN alone", where)
-    return tuple(headers) if isinstance(headers, list) else None
+    texts = isinstance(headers, list) and bool(headers) and all(isinstance(header, str) for header in headers)
+    if (location == "GIVEN") != ("CSVHeaders" in config) or ("CSVHeaders" in config and not texts):
+        reader.problems.add("CSVHeaders is a list of texts, given with CSVHeaderLocation GIVEN alone", where)
+    return tuple(map(str, headers)) if isinstance(headers, list) else None
 
 
 def _batcher(reader: Reader, body: Body, at: str) -> d.Batcher | None:
@@ -150,6 +165,10 @@ def _batcher(reader: Reader, body: Body, at: str) -> d.Batcher | None:
         return None
     if not {"MaxItemsPerBatch", "MaxInputBytesPerBatch"} & given.keys():
         reader.problems.add("One of [MaxItemsPerBatch, MaxInputBytesPerBatch] is required", where)
+    most_bytes = given.get("MaxInputBytesPerBatch")
+    if isinstance(most_bytes, int | float) and most_bytes > MAX_STATE_BYTES:
+        message = f"MaxInputBytesPerBatch must be at most {MAX_STATE_BYTES}, not {most_bytes}"
+        reader.problems.add(message, f"{where}/MaxInputBytesPerBatch")
     return d.Batcher(
         reader.seconds(given, "MaxItemsPerBatch", where, lowest=1),
         reader.seconds(given, "MaxInputBytesPerBatch", where, lowest=1),
@@ -163,8 +182,7 @@ def _writer(reader: Reader, body: Body, at: str) -> d.Writer | None:
         return None
     if not given or ("Resource" in given) != ("Arguments" in given):
         reader.problems.add("ResultWriter needs WriterConfig, or Resource and Arguments, or all three", where)
-    config = given.get("WriterConfig", {})
-    reader.check_fields(config, f"{where}/WriterConfig", _WRITER_CONFIG)
+    config = _part(reader, given, "WriterConfig", where, _WRITER_CONFIG)[0] or {}
     _one_of(reader, config, "Transformation", TRANSFORMATIONS, f"{where}/WriterConfig")
     _one_of(reader, config, "OutputType", OUTPUT_TYPES, f"{where}/WriterConfig")
     if "Resource" in given:

@@ -8,14 +8,20 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from lambda_src.contract import MAX_STATE_BYTES
 from local.states.batches import Batch
-from local.states.failures import EXCEED_TOLERATED, ExecutionTimedOut, StateFailure
-from local.states.results import Child, ResultFiles
+from local.states.failures import (
+    DATA_LIMIT_EXCEEDED,
+    EXCEED_TOLERATED,
+    ExecutionTimedOut,
+    StateFailure,
+)
+from local.states.results import Child, ResultFiles, rows_of
 
 Json = Any
 
@@ -98,6 +104,15 @@ class MapRun:
     done: set[int] = field(default_factory=set)
     """The numbers of the batches that succeeded, so that a redrive runs the others."""
 
+    rows: dict[int, list[Json]] = field(default_factory=dict)
+    """What each batch adds to the state's own output, where no files were asked for."""
+
+    etag: str | None = None
+    """Which content of the data set's object the batches are of."""
+
+    position: object = None
+    """Which visit to a state of its execution made it."""
+
     files: ResultFiles | None = None
     room: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -105,6 +120,12 @@ class MapRun:
     def child_machine_arn(self) -> str:
         """The ARN children name as their state machine: the machine's own and the Map's label."""
         return f"{self.machine_arn}/{self.label}"
+
+    def count(self, items: int, status: str) -> None:
+        """Counts one child that was running, and its items, by how it ended: an attribute of `Counts`."""
+        for counts, number in ((self.items, items), (self.executions, 1)):
+            counts.running -= number
+            setattr(counts, status, getattr(counts, status) + number)
 
     def end(self, status: str) -> None:
         """Notes how the run ended."""
@@ -116,6 +137,9 @@ class MapRun:
         self.status, self.stopped = "RUNNING", None
         self.redrives += 1
         self.redriven = time.time()
+        self.rows = {number: rows for number, rows in self.rows.items() if number in self.done}
+        if self.files is not None:
+            self.files.restart()
         self.executions.total = self.executions.succeeded
         for counts in (self.items, self.executions):
             counts.failed = counts.timed_out = counts.aborted = counts.running = 0
@@ -133,70 +157,79 @@ class MapRun:
         self.room.set()
 
 
-RunChild = Callable[[str, str, Json], Any]
-"""(execution ARN, name, input) -> coroutine of the child's output, which raises `StateFailure`."""
+RunChild = Callable[[str, str, Json], Awaitable[Json]]
+"""(execution ARN, name, input) -> the child's output. Raises `StateFailure`."""
 
 
 class Conductor:
     """Runs the children of one run."""
 
-    def __init__(self, run: MapRun, run_child: RunChild, *, collect: bool) -> None:
+    def __init__(self, run: MapRun, run_child: RunChild, transformation: str) -> None:
         self._run = run
         self._run_child = run_child
-        self._outputs: dict[int, Json] | None = {} if collect else None
+        self._transformation = transformation
         self._tasks: set[asyncio.Task[None]] = set()
         self._broken: BaseException | None = None
 
     async def conduct(self, batches: AsyncIterator[Batch]) -> list[Json]:
-        """Runs every batch that has not succeeded before. Gives the outputs in order, where they are collected.
+        """Runs every batch that has not succeeded before. Gives the rows of results in order, if no files hold them.
 
         Raises `StateFailure` (`States.ExceedToleratedFailureThreshold`), or what reading or writing raised.
         """
         run = self._run
-        failed = False
         try:
-            async for batch in batches:
-                if batch.number in run.done:
-                    continue
-                if not failed:
-                    failed = await self._wait_for_room()
-                if self._broken is not None:
-                    raise self._broken
-                if failed:
-                    await self._leave_pending(batch)
-                else:
-                    self._start(batch)
-            while self._tasks and not failed:
-                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-                failed = self._exceeded()
-            if failed:
-                await self._cancel()
-            if self._broken is not None:
-                raise self._broken
+            failed = await self._run_all(batches)
+            if run.files is not None:
+                await run.files.finish()
         except BaseException:
             await self._cancel()
             raise
-        if run.files is not None:
-            await run.files.finish()
+        finally:
+            # Recorded from AWS: results count as written without a ResultWriter too.
             run.items.written, run.executions.written = run.items.succeeded, run.executions.succeeded
         if failed:
             raise StateFailure(EXCEED_TOLERATED, "The specified tolerated failure threshold was exceeded")
-        return [self._outputs[number] for number in sorted(self._outputs)] if self._outputs is not None else []
+        return [row for number in sorted(run.rows) for row in run.rows[number]]
+
+    async def _run_all(self, batches: AsyncIterator[Batch]) -> bool:
+        """True when more failed than is tolerated; what is left is noted as pending then."""
+        failed = False
+        async for batch in batches:
+            if batch.number in self._run.done:
+                continue
+            failed = failed or await self._is_over_before_next()
+            if failed:
+                await self._leave_pending(batch)
+            else:
+                self._start(batch)
+                await asyncio.sleep(0)  # children and callers of the API go on while items are read
+        while self._tasks and not self._broken and not self._exceeded():
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        if self._exceeded():
+            await self._cancel()
+        if self._broken is not None:
+            raise self._broken
+        return failed or self._exceeded()
 
     def _exceeded(self) -> bool:
         run = self._run
         return run.tolerance.exceeded(run.items.unsuccessful, run.items.total)
 
-    async def _wait_for_room(self) -> bool:
+    async def _is_over_before_next(self) -> bool:
         """Waits until a child may start; True when too many have failed for any more to."""
         run = self._run
-        while len(self._tasks) >= (run.max_concurrency or MAX_CONCURRENCY) and not self._exceeded():
+        while not self._broken and not self._exceeded() and len(self._tasks) >= self._most():
             run.room.clear()
             await run.room.wait()
+        if self._broken is not None:
+            raise self._broken
         if self._exceeded():
             await self._cancel()
             return True
         return False
+
+    def _most(self) -> int:
+        return min(self._run.max_concurrency or MAX_CONCURRENCY, MAX_CONCURRENCY)
 
     def _start(self, batch: Batch) -> None:
         run = self._run
@@ -216,37 +249,29 @@ class Conductor:
     async def _child(self, batch: Batch) -> None:
         run = self._run
         arn, name = self._child_arn()
-        started = datetime.now(UTC)
+        started = time.time()
         status, output, error, cause = "SUCCEEDED", None, None, None
         try:
+            if batch.bytes > MAX_STATE_BYTES:
+                raise StateFailure(DATA_LIMIT_EXCEEDED, f"The input is {batch.bytes} bytes, over {MAX_STATE_BYTES}")
             output = await self._run_child(arn, name, batch.input)
-            run.done.add(batch.number)
-            run.items.succeeded += batch.items
-            run.executions.succeeded += 1
+        except ExecutionTimedOut as failure:
+            status, error, cause = "TIMED_OUT", failure.error, failure.cause
         except StateFailure as failure:
-            error, cause = failure.error, failure.cause
-            if isinstance(failure, ExecutionTimedOut):
-                status = "TIMED_OUT"
-                run.items.timed_out += batch.items
-                run.executions.timed_out += 1
-            else:
-                status = "FAILED"
-                run.items.failed += batch.items
-                run.executions.failed += 1
+            status, error, cause = "FAILED", failure.error, failure.cause
         except asyncio.CancelledError:
             status = "ABORTED"
-            run.items.aborted += batch.items
-            run.executions.aborted += 1
-            raise
-        finally:
-            run.items.running -= batch.items
-            run.executions.running -= 1
-            if run.files is not None:
-                times = {"started": started.isoformat(), "stopped": datetime.now(UTC).isoformat()}
-                machine = run.child_machine_arn
-                await run.files.add(Child(arn, name, machine, status, batch.input, output, error, cause, **times))
-        if self._outputs is not None and status == "SUCCEEDED":
-            self._outputs[batch.number] = output
+        times = moment(started), moment(time.time())
+        child = Child(arn, name, run.child_machine_arn, status, batch.input, output, error, cause, *times)
+        if run.files is not None:
+            run.files.add(child)
+        else:
+            run.rows[batch.number] = list(rows_of(child, self._transformation))
+        if status == "SUCCEEDED":
+            run.done.add(batch.number)
+        run.count(batch.items, status.lower())
+        if run.files is not None:
+            await run.files.flush()
 
     def _child_arn(self) -> tuple[str, str]:
         name = str(uuid.uuid4())
@@ -259,10 +284,16 @@ class Conductor:
         run.executions.total += 1
         if run.files is not None:
             arn, name = self._child_arn()
-            await run.files.add(Child(arn, name, run.child_machine_arn, "PENDING", batch.input))
+            run.files.add(Child(arn, name, run.child_machine_arn, "PENDING", batch.input))
+            await run.files.flush()
 
     async def _cancel(self) -> None:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def moment(seconds: float) -> str:
+    """Seconds since the epoch as result files show them."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

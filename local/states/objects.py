@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,16 @@ def _operation(action: str) -> AwsSdkCall:
     return AwsSdkCall.find("s3", action, f"s3:{action}")
 
 
+@dataclass
+class StoredObject:
+    """One object to read. Its ETag is noted at the first read, and every later one asks for that content."""
+
+    bucket: str
+    key: str
+    version: str | None = None
+    etag: str | None = None
+
+
 class Objects:
     """Calls S3 for one machine. Everything here raises `StateFailure` with the error AWS would give."""
 
@@ -31,19 +42,21 @@ class Objects:
     async def _send(self, action: str, **parameters: Any) -> dict[str, Any]:
         return await _operation(action).send(parameters, self._caller)
 
-    async def chunks(self, bucket: str, key: str, version: str | None = None) -> AsyncIterator[bytes]:
-        """The object's bytes, part by part. An object that changes on the way is refused by S3 itself."""
-        more: dict[str, Any] = {"VersionId": version} if version else {}
+    async def chunks(self, wanted: StoredObject) -> AsyncIterator[bytes]:
+        """The object's bytes, part by part. One that changed since it was first read is refused by S3 itself."""
+        more = {"VersionId": wanted.version} if wanted.version else {}
         start, length = 0, None
         while length is None or start < length:
-            last = start + PART_BYTES - 1
+            if wanted.etag:
+                more["IfMatch"] = wanted.etag
+            part = f"bytes={start}-{start + PART_BYTES - 1}"
             try:
-                answer = await self._send("getObject", Bucket=bucket, Key=key, Range=f"bytes={start}-{last}", **more)
+                answer = await self._send("getObject", Bucket=wanted.bucket, Key=wanted.key, Range=part, **more)
             except StateFailure as failure:
                 if start == 0 and _NO_SUCH_RANGE in (failure.cause or ""):
                     return  # an empty object has no range at all
                 raise
-            more.setdefault("IfMatch", answer["ETag"])
+            wanted.etag = wanted.etag or answer["ETag"]
             body = answer["Body"]
             content = body.content if isinstance(body, Body) else bytes(body)
             length = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else len(content)

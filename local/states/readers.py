@@ -1,36 +1,42 @@
 """The items of a data set in S3, one after the other: CSV, JSON Lines, a JSON array, or a listing of objects.
 
-The rules are AWS's: https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itemreader.html and, for CSV,
-https://docs.aws.amazon.com/step-functions/latest/dg/example-csv-parse-dist-map.html
+The rules are AWS's: https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itemreader.html
 """
 
 from __future__ import annotations
 
 import codecs
-import csv
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 
+from local.states.csv_text import DELIMITERS, CsvText
 from local.states.documents import loads
 from local.states.failures import ITEM_READER_FAILED, StateFailure
-from local.states.objects import Objects
+from local.states.json_array import JsonArray, NotAnArray
+from local.states.objects import PART_BYTES, Objects, StoredObject
 
 Json = Any
+Parts = AsyncGenerator[Iterable[Json], None]
 
 MAX_ITEMS = 100_000_000
 """The most items a Map Run takes."""
 
-DELIMITERS = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ", "TAB": "\t"}
+_GZIP = b"\x1f\x8b"
 
 
 class ItemSource:
-    """One data set. It can be read more than once; each time the items are the same, in the same order."""
+    """One data set. It can be read more than once; each time the items are the same, in the same order.
+
+    An object that changed since the first reading fails the next one (a listing cannot be held so). `limit` is
+    MaxItems: 0 and None are all.
+    """
 
     def __init__(
         self,
         objects: Objects,
         kind: str,
-        arguments: dict[str, Json],
+        arguments: Json,
         *,
         limit: int | None = None,
         csv_headers: tuple[str, ...] | None = None,
@@ -38,80 +44,104 @@ class ItemSource:
     ) -> None:
         self._objects = objects
         self._kind = kind
-        self._arguments = arguments
+        self._arguments = arguments if isinstance(arguments, dict) else {}
+        self._given_limit = limit or 0
         self._limit = min(limit or MAX_ITEMS, MAX_ITEMS)
         self._headers = csv_headers
         self._delimiter = DELIMITERS[csv_delimiter]
+        given = self._arguments
+        self._object = StoredObject(given.get("Bucket", ""), given.get("Key", ""), given.get("VersionId"))
+
+    @property
+    def etag(self) -> str | None:
+        """Which content of the object is read; None before the first reading."""
+        return self._object.etag
+
+    def hold(self, etag: str | None) -> None:
+        """Has the readings fail unless the object still has that content."""
+        self._object.etag = etag
 
     async def count(self) -> int:
-        """How many items there are. Raises `StateFailure` (`States.ItemReaderFailed`)."""
-        if self._kind == "JSONL":
-            total = 0
-            async for lines in self._lines():
-                total += sum(1 for line in lines if line.strip())
-        else:
-            total = 0
-            async for items in self._chunks():
-                total += len(items)
-        return min(total, self._limit)
+        """How many items there are; each has been read then. Raises `StateFailure` (`States.ItemReaderFailed`)."""
+        total = 0
+        with self._reading():
+            async with aclosing(self._parts(counting=True)) as parts:
+                async for items in parts:
+                    total += sum(1 for _ in items)
+                    if total >= self._limit:
+                        return self._limit
+        return total
 
     async def __aiter__(self) -> AsyncIterator[Json]:
         """The items. Raises `StateFailure` (`States.ItemReaderFailed`)."""
         left = self._limit
-        async for items in self._chunks():
-            for item in items[:left]:
-                yield item
-            left -= len(items)
-            if left <= 0:
-                return
+        with self._reading():
+            async with aclosing(self._parts(counting=False)) as parts:
+                async for items in parts:
+                    for item in items:
+                        yield item
+                        left -= 1
+                        if not left:
+                            return
 
-    async def _chunks(self) -> AsyncIterator[list[Json]]:
-        reading = {"CSV": self._csv, "JSONL": self._json_lines, "JSON": self._json, "OBJECTS": self._listing}
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
         try:
-            async for items in reading[self._kind]():
-                yield items
+            yield
         except StateFailure as failure:
             raise StateFailure(ITEM_READER_FAILED, failure.cause) from failure
-        except (ValueError, csv.Error) as problem:
-            raise StateFailure(ITEM_READER_FAILED, f"{self._place()}: {problem}") from problem
+        except NotAnArray as problem:
+            raise StateFailure(ITEM_READER_FAILED, "Attempting to map over non-iterable node.") from problem
+        except ValueError as problem:
+            place = f"s3://{self._object.bucket}/{self._object.key or self._arguments.get('Prefix', '')}"
+            raise StateFailure(ITEM_READER_FAILED, f"{place}: {problem}") from problem
 
-    def _place(self) -> str:
-        return f"s3://{self._arguments['Bucket']}/{self._arguments.get('Key', self._arguments.get('Prefix', ''))}"
+    def _parts(self, *, counting: bool) -> Parts:
+        """The items by the parts of the object that hold them. What is only counted need not be made."""
+        if self._given_limit < 0:
+            raise StateFailure(ITEM_READER_FAILED, "field MaxItems must be positive")
+        for name in ("Bucket",) if self._kind == "OBJECTS" else ("Bucket", "Key"):
+            if not isinstance(self._arguments.get(name), str):
+                raise StateFailure(ITEM_READER_FAILED, f"The field '{name}' is required but was missing")
+        if self._kind == "CSV":
+            return self._csv(counting)
+        return {"JSONL": self._json_lines, "JSON": self._json, "OBJECTS": self._listing}[self._kind]()
 
-    def _object(self) -> AsyncIterator[bytes]:
-        arguments = self._arguments
-        return self._objects.chunks(arguments["Bucket"], arguments["Key"], arguments.get("VersionId"))
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        begins = True
+        async for chunk in self._objects.chunks(self._object):
+            if begins and chunk.startswith(_GZIP):
+                raise ValueError("the object is compressed with gzip, not text")
+            begins = False
+            yield chunk
 
-    async def _lines(self) -> AsyncIterator[list[str]]:
-        """Whole lines with their ends, as many as a part of the object holds."""
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        rest = ""
-        async for chunk in self._object():
-            lines = (rest + decoder.decode(chunk)).split("\n")
+    async def _lines(self) -> AsyncIterator[list[bytes]]:
+        """Whole lines without their ends, as many as a part of the object completes."""
+        rest = b""
+        async for chunk in self._chunks():
+            lines = (rest + chunk).split(b"\n")
             rest = lines.pop()
-            yield [line + "\n" for line in lines]
-        rest += decoder.decode(b"", final=True)
+            if len(rest) > PART_BYTES:
+                raise ValueError(f"a line is longer than {PART_BYTES} bytes")
+            yield lines
         if rest:
             yield [rest]
 
-    async def _json_lines(self) -> AsyncIterator[list[Json]]:
-        number = 0
+    async def _json_lines(self) -> Parts:
+        number = 1
         async for lines in self._lines():
-            items = []
-            for line in lines:
-                number += 1
-                if line.strip():
-                    items.append(_json_line(line, number))
-            yield items
+            yield _json_items(lines, number)
+            number += len(lines)
 
-    async def _json(self) -> AsyncIterator[list[Json]]:
-        document = b"".join([chunk async for chunk in self._object()])
-        items = loads(document)
-        if not isinstance(items, list):
-            raise ValueError("Attempting to map over non-iterable node.")
-        yield items
+    async def _json(self) -> Parts:
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        array = JsonArray()
+        async for chunk in self._chunks():
+            yield array.feed(decoder.decode(chunk))
+        decoder.decode(b"", final=True)
+        array.end()
 
-    async def _listing(self) -> AsyncIterator[list[Json]]:
+    async def _listing(self) -> Parts:
         async for entry in self._objects.listing(self._arguments["Bucket"], self._arguments.get("Prefix", "")):
             yield [
                 {
@@ -123,48 +153,54 @@ class ItemSource:
                 }
             ]
 
-    async def _csv(self) -> AsyncIterator[list[Json]]:
-        headers = list(self._headers) if self._headers is not None else None
+    async def _csv(self, counting: bool) -> Parts:
+        """Records as objects, or as they were split where they are only counted.
+
+        A byte-order mark stays where it is, at the first column's name or value: AWS documents no treatment of it.
+        """
+        text = CsvText(self._delimiter)
+        headers = None if self._headers is None else list(self._headers)
         if headers is not None:
             _check_headers(headers)
-        unfinished: list[str] = []
+        number = 1
         async for lines in self._lines():
-            whole, unfinished = _whole_records(unfinished + lines)
-            rows = _rows(whole, self._delimiter)
+            rows = text.feed(_decoded(lines, number))
+            number += len(lines)
             if headers is None:
                 headers = next(rows, None)
                 if headers is None:
                     continue
                 _check_headers(headers)
-            width = len(headers)
-            yield [dict(zip(headers, row + [""] * (width - len(row)), strict=False)) for row in rows]
-        if unfinished:
-            raise ValueError("a quoted field is not closed")
+            yield rows if counting else _records(headers, rows)
+        text.end()
 
 
-def _json_line(line: str, number: int) -> Json:
+def _json_items(lines: list[bytes], first: int) -> Iterator[Json]:
+    for number, line in enumerate(lines, start=first):
+        if line.strip():
+            try:
+                yield loads(line)
+            except ValueError as problem:
+                raise ValueError(f"line {number} is not JSON: {problem}") from problem
+
+
+def _decoded(lines: list[bytes], number: int) -> list[str]:
     try:
-        return loads(line)
-    except ValueError as problem:
-        raise ValueError(f"line {number} is not JSON: {problem}") from problem
+        return b"\n".join(lines).decode().split("\n") if lines else []
+    except UnicodeDecodeError as problem:
+        number += problem.object.count(b"\n", 0, problem.start)
+        raise ValueError(f"line {number} is not UTF-8: {problem.reason}") from problem
+
+
+def _records(headers: list[str], rows: Iterable[list[str]]) -> Iterator[dict[str, str]]:
+    """Each row under the headers: missing values are empty, what is beyond the headers is left out."""
+    width = len(headers)
+    for row in rows:
+        if len(row) < width:
+            row += [""] * (width - len(row))
+        yield dict(zip(headers, row, strict=False))
 
 
 def _check_headers(headers: list[str]) -> None:
     if len(set(headers)) != len(headers):
-        raise ValueError("CSV headers cannot contain duplicates.")
-
-
-def _rows(lines: list[str], delimiter: str) -> Iterator[list[str]]:
-    """Rows of fields; an empty line is no record. https://docs.aws.amazon.com/…/example-csv-parse-dist-map.html"""
-    return (row for row in csv.reader(lines, delimiter=delimiter, escapechar="\\", strict=True) if row)
-
-
-def _whole_records(lines: list[str]) -> tuple[list[str], list[str]]:
-    """The lines that end their record, and those of a quoted field that goes on in the next part."""
-    last, open_quotes = 0, False
-    for index, line in enumerate(lines):
-        if '"' in line and (line.count('"') - line.count('\\"')) % 2:
-            open_quotes = not open_quotes
-        if not open_quotes:
-            last = index + 1
-    return lines[:last], lines[last:]
+        raise StateFailure(ITEM_READER_FAILED, "CSV headers cannot contain duplicates.")

@@ -76,9 +76,12 @@ class _File:
     upload: str = ""
     etags: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.unwritten += b"[" if self.json_array else b""
+
     def add(self, row: Json) -> None:
         if self.json_array:
-            self.unwritten += b"," if self.rows else b"["
+            self.unwritten += b"," if self.rows else b""
             self.unwritten += compact(row)
         else:
             self.unwritten += compact(row) + b"\n"
@@ -115,8 +118,8 @@ class ResultFiles:
         """Where the manifest is, as the Map's output tells it."""
         return {"Bucket": self._bucket, "Key": f"{self._folder}/manifest.json"}
 
-    async def add(self, child: Child) -> None:
-        """Adds one child to the file of its kind."""
+    def add(self, child: Child) -> None:
+        """Adds one child to the file of its kind; `flush` is to follow."""
         kind = child.status if child.status in ("SUCCEEDED", "PENDING") else "FAILED"
         file = self._files.get(kind)
         if file is None:
@@ -124,19 +127,28 @@ class ResultFiles:
             file = self._files[kind] = _File(key, self._extension == "json")
         for row in rows_of(child, self._transformation):
             file.add(row)
-        if len(file.unwritten) >= PART_BYTES:
+
+    async def flush(self) -> None:
+        """Writes what has gathered to a part. Whoever adds waits for it, so that no more gathers than a few parts."""
+        if any(len(file.unwritten) >= PART_BYTES for file in self._files.values()):
             async with self._writing:
-                if len(file.unwritten) >= PART_BYTES:
-                    await self._write_part(file)
+                for file in list(self._files.values()):
+                    if len(file.unwritten) >= PART_BYTES:
+                        await self._write_part(file)
+
+    def restart(self) -> None:
+        """To be called before a redrive: what failed, was aborted or left pending is no result any more."""
+        for status in ("FAILED", "PENDING"):
+            self._listed[status] = []
+            self._files.pop(status, None)
+        if not self._files:
+            self._round += 1
 
     async def finish(self) -> None:
         """Ends the files and writes the manifest. After a redrive it lists the earlier files of successes too."""
-        for status in ("FAILED", "PENDING"):
-            self._listed[status] = []
-        for kind, file in self._files.items():
-            if file.json_array:
-                file.unwritten += b"]"
+        for kind, file in list(self._files.items()):
             await self._end(file)
+            del self._files[kind]
             self._listed[kind].append({"Key": file.key, "Size": file.size})
         manifest = {
             "DestinationBucket": self._bucket,
@@ -144,25 +156,26 @@ class ResultFiles:
             "ResultFiles": {status: self._listed[status] for status in sorted(STATUSES)},
         }
         await self._guarded(self._objects.put(self._bucket, self.details["Key"], json.dumps(manifest).encode()))
-        self._files = {}
-        self._round += 1
 
-    async def _write_part(self, file: _File) -> None:
+    async def _write_part(self, file: _File, end: bytes = b"") -> None:
+        """Writes what is gathered; it is kept until S3 has it, for a redrive after a refusal."""
         content = bytes(file.unwritten)
-        file.unwritten.clear()
-        file.size += len(content)
         if not file.upload:
             file.upload = await self._guarded(self._objects.begin(self._bucket, file.key))
-        part = self._objects.part(self._bucket, file.key, file.upload, len(file.etags) + 1, content)
+        part = self._objects.part(self._bucket, file.key, file.upload, len(file.etags) + 1, content + end)
         file.etags.append(await self._guarded(part))
+        del file.unwritten[: len(content)]
+        file.size += len(content) + len(end)
 
     async def _end(self, file: _File) -> None:
+        end = b"]" if file.json_array else b""
         if not file.upload:
-            file.size = len(file.unwritten)
-            await self._guarded(self._objects.put(self._bucket, file.key, bytes(file.unwritten)))
+            content = bytes(file.unwritten) + end
+            file.size = len(content)
+            await self._guarded(self._objects.put(self._bucket, file.key, content))
             return
-        if file.unwritten:
-            await self._write_part(file)
+        if file.unwritten or end:
+            await self._write_part(file, end)
         await self._guarded(self._objects.complete(self._bucket, file.key, file.upload, file.etags))
 
     @staticmethod

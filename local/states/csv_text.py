@@ -1,0 +1,75 @@
+"""The records of CSV text, read piece by piece under the rules of Step Functions.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/example-csv-parse-dist-map.html
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+
+from lambda_src.contract import MAX_STATE_BYTES
+
+DELIMITERS = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ", "TAB": "\t"}
+
+_LAST_BACKSLASH = re.compile(r"(?<!\\)((?:\\\\)*)\\(\r?)\Z")
+_UNFINISHED = "unexpected end of data"
+_LONE_RETURN = "new-line character seen in unquoted field"
+
+csv.field_size_limit(max(csv.field_size_limit(), MAX_STATE_BYTES))  # one field may fill a whole state's input
+
+
+class CsvText:
+    """Takes lines as they come and gives each record's fields as soon as the record is whole.
+
+    A quoted field may hold line ends. A doubled quote is one quote, in fields without quotes around them too. A
+    backslash escapes the character after it, and before a line's end is dropped. Lines with nothing in them are
+    no records (unconfirmed for AWS).
+    """
+
+    def __init__(self, delimiter: str) -> None:
+        self._delimiter = delimiter
+        separator = re.escape(delimiter)
+        self._field = re.compile(rf'("(?:[^"\\]|""|\\.)*"|(?:[^{separator}\\]|\\.)*)(?:{separator}|\Z)', re.DOTALL)
+        self._unfinished: list[str] = []
+        self._read = 0
+
+    def feed(self, lines: list[str]) -> Iterator[list[str]]:
+        """The records that end within these lines, which come without their "\\n". Raises ValueError."""
+        lines = self._unfinished + lines
+        done = 0
+        reader = csv.reader(
+            (_without_last_backslash(line) + "\n" for line in lines),
+            delimiter=self._delimiter,
+            escapechar="\\",
+            strict=True,
+        )
+        try:
+            for fields in reader:
+                if fields:
+                    if any('""' in field for field in fields):
+                        self._undouble(fields, "\n".join(lines[done : reader.line_num]))
+                    yield fields
+                done = reader.line_num
+        except csv.Error as problem:
+            if str(problem) != _UNFINISHED:
+                reason = "a carriage return in a field without quotes" if _LONE_RETURN in str(problem) else problem
+                raise ValueError(f"line {self._read + reader.line_num}: {reason}") from problem
+        self._unfinished = lines[done:]
+        self._read += done
+
+    def end(self) -> None:
+        """To be called after the last line. Raises ValueError when it is within a quoted field."""
+        if self._unfinished:
+            raise ValueError(f"line {self._read + 1}: a quoted field is not closed")
+
+    def _undouble(self, fields: list[str], record: str) -> None:
+        """The library keeps doubled quotes in fields that have no quotes around them; AWS makes them one."""
+        for index, written in enumerate(self._field.findall(record)[: len(fields)]):
+            if not written.startswith('"'):
+                fields[index] = fields[index].replace('""', '"')
+
+
+def _without_last_backslash(line: str) -> str:
+    return _LAST_BACKSLASH.sub(r"\1\2", line) if line.endswith(("\\", "\\\r")) else line
