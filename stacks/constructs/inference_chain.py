@@ -68,7 +68,9 @@ class InferenceChain(Construct):
         )
         any_instances = sfn.Choice.jsonata(self, "AnyInstances")
         nothing_to_predict = sfn.Pass.jsonata(
-            self, "NothingToPredict", outputs={**PREPARED, "predictions": [], "split": False, **no_counts}
+            self,
+            "NothingToPredict",
+            outputs={**PREPARED, "ids": [], "indexes": [], "predictions": [], "split": False, **no_counts},
         )
         self.store_step = FunctionStep(
             self,

@@ -64,7 +64,7 @@ def test_grant_invoke_allows_the_one_action_on_the_one_endpoint(tmp_path: Path) 
 def test_grant_store_allows_no_more_than_its_prefix(tmp_path: Path) -> None:
     made = stack(tmp_path, "us-east-1")
     caller = iam.Role(made, "Caller", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-    DataBucket(made, "Data", settings=Settings(stage="test")).grant_store(caller, "jobs/")
+    DataBucket(made, "Data", settings=Settings(stage="test")).grant_store(caller, "jobs/*")
     (statement,) = synthesized(made).statements("Caller")
     assert statement["Resource"] == "<DataBucket.Arn>/jobs/*"
     assert statement["Action"] == ["s3:GetObject", "s3:PutObject"]

@@ -54,8 +54,17 @@ def allowed(stack: Stack) -> Iterator[dict[str, Any]]:
         yield from policy["PolicyDocument"]["Statement"]
 
 
-def tasks(stack: Stack) -> dict[str, dict[str, Any]]:
-    return {name: it for name, it in stack.definition["States"].items() if it["Type"] == "Task"}
+def states_of(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Each state with its name and its neighbours, those within Maps among them."""
+    for name, state in machine["States"].items():
+        yield name, state, machine["States"]
+        if state["Type"] == "Map":
+            yield from states_of(state["ItemProcessor"])
+
+
+def tasks(stack: Stack) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    for machine in stack.definitions.values():
+        yield from (found for found in states_of(machine) if found[1]["Type"] == "Task")
 
 
 def test_no_role_has_a_managed_policy(stack: Stack) -> None:
@@ -88,30 +97,51 @@ def test_each_function_machine_and_model_has_a_role_of_its_own_for_one_service(s
 
 
 def test_every_task_has_a_time_limit_inside_the_machines(stack: Stack) -> None:
-    for task in tasks(stack).values():
-        assert 0 < task["TimeoutSeconds"] < stack.definition["TimeoutSeconds"]
+    for machine in stack.definitions.values():
+        for _, state, _ in states_of(machine):
+            if state["Type"] == "Task":
+                assert 0 < state["TimeoutSeconds"] < machine["TimeoutSeconds"]
+
+
+def test_every_task_of_a_batch_has_a_time_limit_inside_an_express_executions(stack: Stack) -> None:
+    for batch in stack.job["States"].values():
+        if batch["Type"] == "Map":
+            limits = [it["TimeoutSeconds"] for _, it, _ in states_of(batch["ItemProcessor"]) if it["Type"] == "Task"]
+            assert limits
+            assert max(limits) < 300
+
+
+def test_a_states_name_stands_once_in_its_machine(stack: Stack) -> None:
+    for machine in stack.definitions.values():
+        names = [name for name, _, _ in states_of(machine)]
+        assert len(names) == len(set(names))
 
 
 def test_every_retry_is_bounded_capped_and_jittered(stack: Stack) -> None:
-    for task in tasks(stack).values():
+    for _, task, _ in tasks(stack):
         for retry in task["Retry"]:
             assert retry["MaxAttempts"] <= 6
             assert retry["MaxAttempts"] == 0 or (retry["JitterStrategy"] == "FULL" and retry["MaxDelaySeconds"] <= 20)
 
 
-def test_every_task_ends_in_a_fail_state_of_its_own(stack: Stack) -> None:
-    for name, task in tasks(stack).items():
-        assert task["Catch"] == [{"ErrorEquals": ["States.ALL"], "Next": f"{name}Failed"}]
+def test_every_task_and_map_catches_whatever_is_left(stack: Stack) -> None:
+    for name, task, others in tasks(stack):
+        last = task["Catch"][-1]
+        assert last["ErrorEquals"] == ["States.ALL"]
+        assert others[last["Next"]]["Type"] == "Fail"
+        if not name.endswith("PredictPart"):  # it fails as the step that it does again
+            assert last["Next"] == f"{name}Failed"
 
 
-def test_the_machine_is_traced_and_logged_without_data(stack: Stack) -> None:
-    (machine,) = stack.of_type("AWS::StepFunctions::StateMachine").values()
-    assert machine["TracingConfiguration"] == {"Enabled": True}
-    assert machine["LoggingConfiguration"] == {
-        "Level": "ALL",
-        "IncludeExecutionData": False,
-        "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": "<WorkflowLogs.Arn>"}}],
-    }
+def test_each_machine_is_traced_and_logged_without_data(stack: Stack) -> None:
+    for name, machine in stack.of_type("AWS::StepFunctions::StateMachine").items():
+        group = name.replace("StateMachine", "Logs")
+        assert machine["TracingConfiguration"] == {"Enabled": True}
+        assert machine["LoggingConfiguration"] == {
+            "Level": "ALL",
+            "IncludeExecutionData": False,
+            "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": f"<{group}.Arn>"}}],
+        }
 
 
 def test_every_function_is_traced_and_logs_to_a_group_of_its_own(stack: Stack) -> None:

@@ -18,6 +18,10 @@ def retry(errors: list[str], attempts: int) -> dict[str, object]:
     }
 
 
+SENTENCE = (
+    "($said := $states.input.Cause; $substring($said, 0, 1) = '{' and $substring($said, -1) = '}' "
+    "? $parse($said).errorMessage : $said)"
+)
 LAMBDA_ERRORS = [
     "Lambda.ClientExecutionTimeoutException",
     "Lambda.ServiceException",
@@ -41,6 +45,14 @@ def test_the_definition_begins_at_preprocess_data_and_has_a_time_limit(inference
         "PreprocessDataFailed",
         "InferenceModelFailed",
         "StoreResultsFailed",
+        "RefusedPart",
+        "RejectRecord",
+        "HalvePart",
+        "NextPart",
+        "PredictPart",
+        "PartMiscounted",
+        "SplitLimitReached",
+        "JoinParts",
     }
 
 
@@ -51,7 +63,7 @@ def test_preprocess_data_gets_the_request(inference: Stack) -> None:
         "Arguments": {"FunctionName": "<PreprocessDataFunction.Arn>", "Payload": "{% $states.input %}"},
         "Output": "{% $states.result.Payload %}",
         "TimeoutSeconds": 35,
-        "Retry": [retry(LAMBDA_ERRORS, 6), retry(["Lambda.Unknown"], 2)],
+        "Retry": [retry([*LAMBDA_ERRORS, "S3Unavailable"], 6), retry(["Lambda.Unknown"], 2)],
         "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "PreprocessDataFailed"}],
         "Next": "AnyInstances",
     }
@@ -61,7 +73,7 @@ def test_without_instances_the_model_is_not_called(inference: Stack) -> None:
     states = inference.definition["States"]
     assert states["AnyInstances"] == {
         "Type": "Choice",
-        "Choices": [{"Condition": "{% $count($states.input.instances) > 0 %}", "Next": "InferenceModel"}],
+        "Choices": [{"Condition": "{% $states.input.any %}", "Next": "InferenceModel"}],
         "Default": "NothingToPredict",
     }
     assert states["NothingToPredict"] == {
@@ -70,6 +82,7 @@ def test_without_instances_the_model_is_not_called(inference: Stack) -> None:
             "ids": [],
             "indexes": [],
             "predictions": [],
+            "split": False,
             "rejected": "{% $states.input.rejected %}",
         },
         "Next": "StoreResults",
@@ -93,6 +106,7 @@ def test_inference_model_sends_json_and_reads_the_answer_before_it_uses_it(infer
                 "{% $type($states.result.Body) = 'string' "
                 "? $parse($states.result.Body).predictions : $states.result.Body.predictions %}"
             ),
+            "split": False,
             "rejected": "{% $states.input.rejected %}",
         },
         "TimeoutSeconds": 65,
@@ -131,7 +145,24 @@ def test_inference_model_sends_json_and_reads_the_answer_before_it_uses_it(infer
             },
             retry(["States.TaskFailed"], 2),
         ],
-        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "InferenceModelFailed"}],
+        "Catch": [
+            {
+                "ErrorEquals": ["SageMakerRuntime.ModelErrorException", "SageMakerRuntime.ModelError"],
+                "Assign": {
+                    "batch": "{% $states.input %}",
+                    "part": "{% {'lo': 0, 'hi': $count($states.input.instances), 'held': 1} %}",
+                    "queue": [],
+                    "parts": [],
+                    "refused": [],
+                    "cause": f"{{% $substring({SENTENCE.replace('input', 'errorOutput')}, 0, 500) %}}",
+                    "calls": 1,
+                    "miscounted": False,
+                    "modelRetries": "{% $states.context.State.RetryCount %}",
+                },
+                "Next": "RefusedPart",
+            },
+            {"ErrorEquals": ["States.ALL"], "Next": "InferenceModelFailed"},
+        ],
         "Next": "StoreResults",
     }
 
@@ -147,6 +178,7 @@ def test_store_results_gets_a_key_made_from_the_executions_name(inference: Stack
                 "ids": "{% $states.input.ids %}",
                 "indexes": "{% $states.input.indexes %}",
                 "predictions": "{% $states.input.predictions %}",
+                "split": "{% $states.input.split %}",
                 "rejected": "{% $states.input.rejected %}",
             },
         },
@@ -163,7 +195,7 @@ def test_a_failed_step_keeps_its_error_and_is_named_in_the_cause(inference: Stac
     assert inference.definition["States"][f"{step}Failed"] == {
         "Type": "Fail",
         "Error": "{% $states.input.Error %}",
-        "Cause": f"{{% '{step}: ' & $states.input.Cause %}}",
+        "Cause": f"{{% '{step}: ' & {SENTENCE} %}}",
     }
 
 
@@ -203,14 +235,24 @@ def test_the_machine_may_call_its_functions_and_its_endpoint(inference: Stack) -
     ]
 
 
-def test_store_results_may_write_and_read_requests_only(inference: Stack) -> None:
-    assert {
-        "Effect": "Allow",
-        "Action": ["s3:GetObject", "s3:PutObject"],
-        "Resource": "<DataBucket.Arn>/requests/*",
-    } in inference.statements("StoreResultsRole")
-    assert len(inference.statements("StoreResultsRole")) == 3  # with its log and its traces
-    assert len(inference.statements("PreprocessDataRole")) == 2
+def test_store_results_may_write_and_read_results_only(inference: Stack) -> None:
+    assert inference.statements("StoreResultsRole")[2:] == [  # after its log and its traces
+        {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:PutObject"],
+            "Resource": [
+                "<DataBucket.Arn>/jobs/*/predictions/*",
+                "<DataBucket.Arn>/jobs/*/rejected/*",
+                "<DataBucket.Arn>/requests/*",
+            ],
+        }
+    ]
+
+
+def test_preprocess_data_may_read_data_sets_only(inference: Stack) -> None:
+    assert inference.statements("PreprocessDataRole")[2:] == [
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "<DataBucket.Arn>/incoming/*"}
+    ]
 
 
 def test_the_endpoints_role_may_read_its_model_and_pull_its_image(inference: Stack) -> None:
@@ -292,4 +334,9 @@ def test_the_bucket_is_private_and_encrypted(inference: Stack) -> None:
 
 
 def test_the_outputs_are_what_a_client_needs(inference: Stack) -> None:
-    assert list(inference.template["Outputs"]) == ["StateMachineArn", "ResultsBucketUri", "EndpointName"]
+    assert list(inference.template["Outputs"]) == [
+        "StateMachineArn",
+        "BatchJobArn",
+        "ResultsBucketUri",
+        "EndpointName",
+    ]

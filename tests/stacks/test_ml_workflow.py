@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.synthesis import Stack
 
-RETRY = [
+ERRORS = [
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+    "States.Timeout",
+]
+RETRY: list[dict[str, Any]] = [
     {
-        "ErrorEquals": [
-            "Lambda.ClientExecutionTimeoutException",
-            "Lambda.ServiceException",
-            "Lambda.AWSLambdaException",
-            "Lambda.SdkClientException",
-            "Lambda.TooManyRequestsException",
-            "States.Timeout",
-        ],
+        "ErrorEquals": ERRORS,
         "IntervalSeconds": 1,
         "MaxAttempts": 6,
         "BackoffRate": 2,
@@ -32,12 +35,33 @@ RETRY = [
     },
 ]
 
+RETRY_WITH_S3 = [{**RETRY[0], "ErrorEquals": [*ERRORS, "S3Unavailable"]}, RETRY[1]]
+SENTENCE = (
+    "($said := $states.input.Cause; $substring($said, 0, 1) = '{' and $substring($said, -1) = '}' "
+    "? $parse($said).errorMessage : $said)"
+)
+
 
 def test_the_definition_begins_at_preprocess_and_has_a_time_limit(ml_workflow: Stack) -> None:
     definition = dict(ml_workflow.definition)
     states = definition.pop("States")
     assert definition == {"StartAt": "Preprocess", "TimeoutSeconds": 300, "QueryLanguage": "JSONata"}
-    assert set(states) == {"Preprocess", "Predict", "PreprocessFailed", "PredictFailed"}
+    assert set(states) == {
+        "Preprocess",
+        "Predict",
+        "PreprocessFailed",
+        "PredictFailed",
+        "RefusedPart",
+        "RejectRecord",
+        "HalvePart",
+        "NextPart",
+        "PredictPart",
+        "PartMiscounted",
+        "SplitLimitReached",
+        "JoinParts",
+        "JoinPredictions",
+        "JoinPredictionsFailed",
+    }
 
 
 def test_preprocess_hands_what_it_returns_to_predict(ml_workflow: Stack) -> None:
@@ -47,7 +71,7 @@ def test_preprocess_hands_what_it_returns_to_predict(ml_workflow: Stack) -> None
         "Arguments": {"FunctionName": "<PreprocessFunction.Arn>", "Payload": "{% $states.input %}"},
         "Output": "{% $states.result.Payload %}",
         "TimeoutSeconds": 35,
-        "Retry": RETRY,
+        "Retry": RETRY_WITH_S3,
         "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "PreprocessFailed"}],
         "Next": "Predict",
     }
@@ -61,7 +85,24 @@ def test_what_predict_returns_is_the_output(ml_workflow: Stack) -> None:
         "Output": "{% $states.result.Payload %}",
         "TimeoutSeconds": 35,
         "Retry": RETRY,
-        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "PredictFailed"}],
+        "Catch": [
+            {
+                "ErrorEquals": ["ModelRefused"],
+                "Assign": {
+                    "batch": "{% $states.input %}",
+                    "part": "{% {'lo': 0, 'hi': $count($states.input.instances), 'held': 1} %}",
+                    "queue": [],
+                    "parts": [],
+                    "refused": [],
+                    "cause": f"{{% $substring({SENTENCE.replace('input', 'errorOutput')}, 0, 500) %}}",
+                    "calls": 1,
+                    "miscounted": False,
+                    "modelRetries": "{% $states.context.State.RetryCount %}",
+                },
+                "Next": "RefusedPart",
+            },
+            {"ErrorEquals": ["States.ALL"], "Next": "PredictFailed"},
+        ],
         "End": True,
     }
 
@@ -71,7 +112,7 @@ def test_a_failed_step_keeps_its_error_and_is_named_in_the_cause(ml_workflow: St
     assert ml_workflow.definition["States"][f"{step}Failed"] == {
         "Type": "Fail",
         "Error": "{% $states.input.Error %}",
-        "Cause": f"{{% '{step}: ' & $states.input.Cause %}}",
+        "Cause": f"{{% '{step}: ' & {SENTENCE} %}}",
     }
 
 
@@ -92,7 +133,7 @@ def test_the_machine_may_call_its_two_functions(ml_workflow: Stack) -> None:
 
 @pytest.mark.parametrize("function", ["Preprocess", "Predict"])
 def test_a_function_may_write_its_own_log_and_traces(ml_workflow: Stack, function: str) -> None:
-    assert ml_workflow.statements(f"{function}Role") == [
+    assert ml_workflow.statements(f"{function}Role")[:2] == [
         {
             "Effect": "Allow",
             "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
@@ -106,5 +147,12 @@ def test_a_function_may_write_its_own_log_and_traces(ml_workflow: Stack, functio
     ]
 
 
-def test_the_only_output_is_the_machine(ml_workflow: Stack) -> None:
-    assert list(ml_workflow.template["Outputs"]) == ["StateMachineArn"]
+def test_predict_may_do_nothing_else_and_preprocess_read_data_sets(ml_workflow: Stack) -> None:
+    assert len(ml_workflow.statements("PredictRole")) == 2
+    assert ml_workflow.statements("PreprocessRole")[2:] == [
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "<DataBucket.Arn>/incoming/*"}
+    ]
+
+
+def test_the_outputs_are_the_machines_and_the_bucket(ml_workflow: Stack) -> None:
+    assert list(ml_workflow.template["Outputs"]) == ["StateMachineArn", "BatchJobArn", "ResultsBucketUri"]

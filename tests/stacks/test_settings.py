@@ -34,6 +34,22 @@ def test_each_stage_is_known_by_its_name() -> None:
             "model_image: expected an image in ECR with its tag, such as "
             "123456789012.dkr.ecr.us-east-1.amazonaws.com/model:1, received 'nginx:latest'",
         ),
+        ({"batch_size": 0}, "batch_size: expected 1 to 256, received 0"),
+        ({"batch_size": 257}, "batch_size: expected 1 to 256, received 257"),
+        ({"batch_bytes": 262_145}, "batch_bytes: expected 1024 to 245504, received 262145"),
+        ({"batch_bytes": 245_504}, "batch_size: expected 1 to 1, received 100"),
+        ({"batch_bytes": 0}, "batch_bytes: expected 1024 to 245504, received 0"),
+        ({"tolerated_percentage": 101}, "tolerated_percentage: expected 0 to 100, received 101"),
+        ({"tolerated_percentage": -0.5}, "tolerated_percentage: expected 0 to 100, received -0.5"),
+        ({"endpoint_concurrency": 0}, "endpoint_concurrency: expected 1 to 10000, received 0"),
+        (
+            {"endpoint_concurrency": 51, "model_instances": 200},
+            "endpoint_concurrency: expected 1 to 50, received 51",
+        ),
+        ({"function_concurrency": 0}, "function_concurrency: expected 1 to 10000, received 0"),
+        ({"split_calls": 2}, "split_calls: expected 3 to 1000, received 2"),
+        ({"summarize_timeout": 901}, "summarize_timeout: expected 1 to 900, received 901"),
+        ({"job_timeout": 300}, "job_timeout: expected 306 to 31536000, received 300"),
         (
             {"machine_timeout": 65},
             "machine_timeout: expected more than the 65 seconds that one step may take, received 65",

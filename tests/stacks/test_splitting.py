@@ -50,7 +50,11 @@ class Model(FakeAws):
             answer = self.answer(json.loads(request.body)["instances"])
         except ZeroDivisionError:
             body = {"Message": MODEL_FAILED, "OriginalStatusCode": 500, "OriginalMessage": MODEL_FAILED}
-            return 424, {"x-amzn-errortype": "ModelError", "content-type": "application/json"}, json.dumps(body).encode()
+            return (
+                424,
+                {"x-amzn-errortype": "ModelError", "content-type": "application/json"},
+                json.dumps(body).encode(),
+            )
         return 200, {"content-type": "application/json"}, json.dumps({"predictions": answer}).encode()
 
 
@@ -114,7 +118,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
         rows: dict[str, list[Json]] = {"predictions": [], "rejected": []}
         for key, body in model.stored.items():
             rows[key.split("/")[-2]] += contract.read_json_lines(body)
-        return Ended(execution.status, execution.error, execution.cause, execution.output, *rows.values(), model)
+        ending = (execution.status, execution.error, execution.cause, execution.output)
+        return Ended(*ending, rows["predictions"], rows["rejected"], model)
 
     return go
 
