@@ -17,7 +17,7 @@ help:  ## show this
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
 
 .PHONY: run
-run: $(SETUP)  ## deploy both workflows into the embedded AWS, run them on real records, show the predictions
+run: $(SETUP)  ## deploy into the embedded AWS, run both workflows and a batch job on real records, show the results
 	@python -m local run
 
 .PHONY: test

@@ -24,9 +24,10 @@ from local.workflows import STACKS, Account
 
 BUILD = ROOT / "build" / "local"
 EXAMPLES = (Path("examples/request.json"), Path("examples/request-with-bad-records.json"))
+DATA_SET = Path("examples/records.csv")
 
 _EXAMPLES = """examples:
-  python -m local run                   deploy both workflows, run them on examples/, show the predictions
+  python -m local run                   deploy, run both workflows and a batch job on examples/, show the results
   python -m local run --json            the same as one JSON document on stdout
   python -m local up                    deploy and keep running until Ctrl-C
   python -m local up --port 4566        the same on a port of your choice
@@ -80,7 +81,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, text in (
         ("up", "start it, deploy both stacks, print how to reach it, run until Ctrl-C"),
-        ("run", "start it, deploy both stacks, run both workflows on examples/, show the results, stop it"),
+        (
+            "run",
+            "start it, deploy both stacks, run both workflows and a batch job on examples/, show the results, stop it",
+        ),
     ):
         command = commands.add_parser(
             name,
@@ -179,8 +183,10 @@ def _run(ready: Ready, progress: _Progress, *, as_json: bool) -> None:
         content = json.loads((ROOT / request).read_text())
         progress(f"running both workflows on {request}")
         runs[request] = [account.run(stack, content) for stack in STACKS]
+    progress(f"running {DATA_SET} as a batch job")
+    job = account.run_job(ROOT / DATA_SET)
     if as_json:
-        print(json.dumps(document(runs, progress.seconds), indent=2))
+        print(json.dumps(document(runs, job, progress.seconds), indent=2))
     else:
         # Into a file or a pipe, rich would take 80 columns and fold what a line could hold.
-        show(Console(width=None if sys.stdout.isatty() else 120), runs, progress.seconds)
+        show(Console(width=None if sys.stdout.isatty() else 120), runs, job, progress.seconds)

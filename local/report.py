@@ -7,36 +7,56 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from local.workflows import Json, Run
+from local.workflows import Job, Json, Run
 
 
-def show(console: Console, runs: Mapping[Path, Sequence[Run]], seconds: float) -> None:
-    """One table a request, with each workflow's probability in a column of its own, and what was rejected."""
+def show(console: Console, runs: Mapping[Path, Sequence[Run]], job: Job, seconds: float) -> None:
+    """One table a request, a column a workflow, with what was rejected; then the batch job's counts."""
     for request, finished in runs.items():
-        console.print(_predictions(request, finished))
+        _heading(console, f"{request}: how likely each record is malignant, by workflow")
+        console.print(_predictions(finished))
         if finished[0].rejected:
+            _heading(console, "rejected, with the reason")
             console.print(_rejected(finished[0]))
         for run in finished:
             lie = f"results in {run.results}" if run.results else "results in the execution's output"
             console.print(f"{run.workflow}: {run.seconds:.2f} s, {lie}", soft_wrap=True, highlight=False)
         console.print()
-    console.print(f"Both workflows ran in the embedded AWS; all of it took {seconds:.1f} s.", highlight=False)
+    _show_job(console, job)
+    console.print(f"All of it ran in the embedded AWS and took {seconds:.1f} s.", highlight=False)
 
 
-def document(runs: Mapping[Path, Sequence[Run]], seconds: float) -> Json:
+def _show_job(console: Console, job: Job) -> None:
+    records, batches = job.summary["records"], job.summary["batches"]
+    counts = ", ".join(f"{records[kind]} {kind}" for kind in ("predicted", "rejected", "failed"))
+    _heading(console, f"{job.dataset} as a batch job")
+    for line in (
+        f"{records['in']} records in {batches['total']} batches: {counts}",
+        f"{job.seconds:.2f} s, results in {job.summary['outputs']['predictions']}",
+        "",
+    ):
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def document(runs: Mapping[Path, Sequence[Run]], job: Job, seconds: float) -> Json:
     """The same as one JSON document."""
     requests = [
         {"request": str(request), "runs": [run.document() for run in finished]} for request, finished in runs.items()
     ]
-    return {"requests": requests, "seconds": round(seconds, 3)}
+    return {"requests": requests, "job": job.document(), "seconds": round(seconds, 3)}
 
 
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+def _heading(console: Console, text: str) -> None:
+    # A table's own title would be folded to the table's width.
+    console.print(text, style="bold", soft_wrap=True, highlight=False)
 
 
-def _predictions(request: Path, runs: Sequence[Run]) -> Table:
-    table = _table(f"{request}: how likely each record is malignant, by workflow")
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+
+
+def _predictions(runs: Sequence[Run]) -> Table:
+    table = _table()
     table.add_column("record", no_wrap=True)
     table.add_column("label")
     for run in runs:
@@ -51,7 +71,7 @@ def _predictions(request: Path, runs: Sequence[Run]) -> Table:
 
 
 def _rejected(run: Run) -> Table:
-    table = _table("rejected, with the reason")
+    table = _table()
     table.add_column("no.", justify="right")
     table.add_column("record", no_wrap=True, overflow="ellipsis", max_width=16)
     table.add_column("error", no_wrap=True)
