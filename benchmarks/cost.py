@@ -1,0 +1,114 @@
+"""What a million records cost on AWS, by design and batch size: a small calculator with its prices and assumptions.
+
+List prices of us-east-1 without free tiers and discounts, as AWS's pricing pages have them; check them before you
+rely on a figure. Orchestration is Step Functions alone; Lambda, S3 and the endpoint's hours come on top.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+RECORDS = 1_000_000
+
+TRANSITION = 0.025 / 1_000
+"""A state transition of a Standard execution, in dollars: https://aws.amazon.com/step-functions/pricing/"""
+
+EXPRESS_REQUEST = 1.00 / 1_000_000
+EXPRESS_GB_SECOND = 0.00001667
+"""An Express execution, and its memory (chunks of 64 MB) for its time (steps of 100 ms): the same page, first tier."""
+
+LAMBDA_REQUEST = 0.20 / 1_000_000
+LAMBDA_GB_SECOND = 0.0000133334
+"""arm64, first tier: https://aws.amazon.com/lambda/pricing/"""
+
+S3_PUT = 0.005 / 1_000
+S3_GET = 0.0004 / 1_000
+"""https://aws.amazon.com/s3/pricing/"""
+
+ENDPOINT_HOUR = 0.115
+"""One ml.m5.large behind an endpoint: https://aws.amazon.com/sagemaker/ai/pricing/"""
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What a batch of n records takes on AWS: seconds of each step, its part that grows with n beside it."""
+
+    preprocess: tuple[float, float] = (0.010, 0.00002)
+    predict: tuple[float, float] = (0.015, 0.00002)
+    store: tuple[float, float] = (0.040, 0.000005)
+    orchestration: float = 0.060
+    """Between the steps of one execution."""
+
+    function_gb: float = 0.5
+    express_gb: float = 0.0625
+    """One chunk of 64 MB; a batch and its definition fit into it."""
+
+    concurrency: int = 16
+    """Children at once, which is what decides how long the endpoint is needed."""
+
+    def step(self, seconds: tuple[float, float], batch: int) -> float:
+        """Seconds of one step for a batch of that size."""
+        return seconds[0] + seconds[1] * batch
+
+    def execution(self, batch: int) -> float:
+        """Seconds of one chain from start to end."""
+        steps = (self.preprocess, self.predict, self.store)
+        return self.orchestration + sum(self.step(seconds, batch) for seconds in steps)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Dollars for a million records."""
+
+    design: str
+    batch: int
+    orchestration: float
+    functions: float
+    storage: float
+    endpoint: float
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.orchestration + self.functions + self.storage + self.endpoint
+
+
+def standard_a_record(assumed: Assumptions) -> Cost:
+    """The design to compare with: a Standard execution for each record, three states each."""
+    return _cost("one Standard execution a record", 1, RECORDS * 3 * TRANSITION, assumed)
+
+
+def standard_children(batch: int, assumed: Assumptions) -> Cost:
+    """A distributed Map whose children are Standard: its start and three states for each batch."""
+    return _cost("distributed Map, Standard children", batch, _batches(batch) * 4 * TRANSITION, assumed)
+
+
+def express_children(batch: int, assumed: Assumptions) -> Cost:
+    """Sluice's job: Express children. The Map is charged one transition for each child it starts."""
+    billed = math.ceil(assumed.execution(batch) * 10) / 10
+    child = EXPRESS_REQUEST + EXPRESS_GB_SECOND * assumed.express_gb * billed
+    around = 8 * TRANSITION  # CheckJob, Format, the Map, FindMapRun, DescribeMapRun, Summarize and the end
+    return _cost("Sluice's job: Express children", batch, _batches(batch) * (TRANSITION + child) + around, assumed)
+
+
+def _batches(batch: int) -> int:
+    return math.ceil(RECORDS / batch)
+
+
+def _cost(design: str, batch: int, orchestration: float, assumed: Assumptions) -> Cost:
+    batches = _batches(batch)
+    seconds = assumed.step(assumed.preprocess, batch) + assumed.step(assumed.store, batch)
+    functions = batches * (2 * LAMBDA_REQUEST + LAMBDA_GB_SECOND * assumed.function_gb * seconds)
+    hours = batches * assumed.execution(batch) / assumed.concurrency / 3600
+    return Cost(design, batch, orchestration, functions, batches * S3_PUT, hours * ENDPOINT_HOUR)
+
+
+def table(assumed: Assumptions | None = None) -> list[Cost]:
+    """The designs, the dearest first."""
+    given = assumed or Assumptions()
+    return [
+        standard_a_record(given),
+        *(standard_children(batch, given) for batch in (10, 100)),
+        *(express_children(batch, given) for batch in (1, 10, 100, 200)),
+    ]
