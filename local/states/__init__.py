@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local import ministack
-from local.states import api, cloudformation
+from local.states import api, cloud_control, cloudformation
 from local.states.embedded import EmbeddedAws
 from local.states.machines import Engine
 
@@ -25,7 +25,11 @@ def install() -> None:
             return api.refuse("AccessDeniedException", refusal)
         return await api.handle(engine, target, request.body, request.account, request.region)
 
+    async def control(request: ministack.Request) -> ministack.Response:
+        return cloud_control.handle(engine, request)
+
     ministack.add_service("states", answer)
+    ministack.add_service(cloud_control.SERVICE, control)
     ministack.add_resource_type(cloudformation.TYPE, cloudformation.resource_type(engine))
 
 

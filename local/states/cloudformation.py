@@ -21,6 +21,7 @@ _KNOWN = frozenset(
     | {"StateMachineType", "LoggingConfiguration", "TracingConfiguration", "Tags"}
 )
 _MAX_NAME = 80
+_PATCHABLE = frozenset({"DefinitionString", "RoleArn", "LoggingConfiguration", "TracingConfiguration"})
 
 
 def resource_type(engine: Engine) -> ministack.ResourceType:
@@ -55,6 +56,23 @@ def resource_type(engine: Engine) -> ministack.ResourceType:
         ministack.run_on_loop(_delete(engine, physical_id))
 
     return ministack.ResourceType(create, update, delete)
+
+
+def patch(engine: Engine, arn: str, operations: list[Json]) -> StateMachine:
+    """Changes the properties that a JSON Patch adds or replaces whole. Raises as `Engine.update`, and ValueError."""
+    changed: Properties = {}
+    for operation in operations:
+        name = operation["path"].removeprefix("/")
+        if operation["op"] not in ("add", "replace") or name not in _PATCHABLE:
+            raise ValueError(f"The embedded AWS does not {operation['op']} {operation['path']} of {TYPE} in place")
+        changed[name] = operation["value"]
+    return engine.update(
+        arn,
+        definition=_definition(changed) if "DefinitionString" in changed else None,
+        role_arn=changed.get("RoleArn"),
+        logging=_camel(changed.get("LoggingConfiguration")),
+        tracing=_camel(changed.get("TracingConfiguration")),
+    )
 
 
 def _create(engine: Engine, name: str, properties: Properties) -> tuple[str, dict[str, str]]:
