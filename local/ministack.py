@@ -353,6 +353,23 @@ def add_resource_type(name: str, resource: ResourceType) -> None:
     }
 
 
+_delete_bucket = _provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]["delete"]
+
+
+def _delete_empty_bucket(physical_id: str, properties: dict[str, Any]) -> None:
+    """MiniStack would delete a bucket and all that is in it. In AWS a stack cannot."""
+    bucket = _s3._buckets.get(physical_id)
+    if bucket and bucket["objects"]:
+        raise ValueError(
+            'Resource handler returned message: "The bucket you tried to delete is not empty '
+            '(Service: S3, Status Code: 409)"'
+        )
+    _delete_bucket(physical_id, properties)
+
+
+_provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]["delete"] = _delete_empty_bucket
+
+
 def physical_name(stack_name: str, logical_id: str, *, max_length: int, replacing: bool = False) -> str:
     """A name for a resource that has none in its template, as CloudFormation makes one.
 
