@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from local.cdk import CLI, node
+from local.embedded import NO_PERSON
 from local.server import Ready
 from local.workflows import Account
 from tests.synthesis import ROOT, STACKS, Assembly
@@ -121,13 +122,14 @@ class Deployment:
         """Runs the CDK CLI in a copy of the project, as a person does after `. build/local/env`."""
         program = node()
         environment = {
-            "HOME": str(self.folder),
+            # Where jsii and uv keep what they have unpacked and downloaded.
+            "HOME": os.environ["HOME"],
+            **NO_PERSON,
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), str(program.parent), os.defpath]),
             "AWS_ENDPOINT_URL": self.ready.endpoint,
             "AWS_ACCESS_KEY_ID": self.ready.access_key,
             "AWS_SECRET_ACCESS_KEY": self.ready.secret_key,
             "AWS_REGION": self.ready.region,
-            "AWS_EC2_METADATA_DISABLED": "true",
             "CDK_DISABLE_CLI_TELEMETRY": "1",
         }
         return subprocess.run(

@@ -8,10 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from lambda_src import contract
 from tests.e2e.deployment import Deployment
 from tests.synthesis import plain, unhashed
 
 Document = dict[str, Any]
+
+JOB_FOLDERS = (f"/{contract.INCOMING}", f"/{contract.job_prefix('')}")
+"""What lies in these, only a job reads and writes."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,27 @@ def grants_of(deployment: Deployment, stack: str) -> list[Grant]:
                     for position, on in enumerate(as_list(statement["Resource"])):
                         found.append(Grant(stack, role["Ref"], policy, number, action, position, str(plain(on))))
     return found
+
+
+def grants_of_requests(deployment: Deployment, stack: str) -> list[Grant]:
+    """Those that the workflow for requests runs with; the rest are the batch job's.
+
+    The workflow's roles are its machine's, those of the functions it names, and the model's.
+    """
+    template = deployment.assembly.stacks[stack].template
+    resources = template["Resources"]
+    machine = resources[template["Outputs"]["StateMachineArn"]["Value"]["Ref"]]["Properties"]
+    roles = {machine["RoleArn"]["Fn::GetAtt"][0]}
+    for name, resource in resources.items():
+        if resource["Type"] == "AWS::SageMaker::Model":
+            roles.add(resource["Properties"]["ExecutionRoleArn"]["Fn::GetAtt"][0])
+        elif resource["Type"] == "AWS::Lambda::Function" and f'"{name}"' in json.dumps(machine["DefinitionString"]):
+            roles.add(resource["Properties"]["Role"]["Fn::GetAtt"][0])
+    return [
+        grant
+        for grant in grants_of(deployment, stack)
+        if grant.role in roles and not any(folder in grant.resource for folder in JOB_FOLDERS)
+    ]
 
 
 def as_list(value: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Each grant of the synthesized templates is needed: without it, the very call that it is for is refused."""
+"""Each grant that a request runs with is needed: without it, the very call that it is for is refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from lambda_src import contract
 from model import examples, train
 from tests.e2e.deployment import Deployment, Execution
-from tests.e2e.grants import Grant, grants_of, without
+from tests.e2e.grants import Grant, grants_of_requests, without
 from tests.synthesis import STACKS, unhashed
 
 NO_TRACES = "nothing here keeps X-Ray's traces"
@@ -62,7 +62,7 @@ def stored(deployment: Deployment, record: dict[str, Any]) -> bytes:
 
 @pytest.fixture(params=STACKS)
 def grants(request: pytest.FixtureRequest, deployment: Deployment) -> list[Grant]:
-    found = grants_of(deployment, request.param)
+    found = grants_of_requests(deployment, request.param)
     assert found
     return found
 
@@ -198,7 +198,7 @@ def concerns(deployment: Deployment, grant: Grant, arn: str) -> bool:
 
 
 def test_what_no_run_asks_for_is_what_the_table_says(deployment: Deployment, runs: Runs) -> None:
-    everything = [grant for stack in STACKS for grant in grants_of(deployment, stack)]
+    everything = [grant for stack in STACKS for grant in grants_of_requests(deployment, stack)]
     assert set(UNENFORCED) <= {grant.use for grant in everything}, "the table names what no template grants"
     unneeded = [grant for grant in everything if grant.use in UNENFORCED]
     groups = {log_group(deployment, grant) for grant in everything if grant.action == "logs:CreateLogStream"}
