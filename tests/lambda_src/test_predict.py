@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lambda_src import predict
-from lambda_src.contract import PredictionCountMismatch
+from lambda_src.contract import ModelRefused, PredictionCountMismatch
 from stacks.constructs.model_build import unpacked_model
 
 CODE = """
@@ -60,6 +60,32 @@ def test_each_prediction_stands_beside_its_records_id_and_index() -> None:
 def test_a_wrong_number_of_predictions_is_an_error_and_never_a_shift() -> None:
     with pytest.raises(PredictionCountMismatch, match=r"expected 4 predictions .* received 3"):
         predict.handler(prepared(4), None)
+
+
+@pytest.mark.usefixtures("model")
+def test_for_instances_alone_the_answer_is_an_endpoints() -> None:
+    assert predict.handler({"instances": [[1.0], [2.0]]}, None) == {"predictions": [10.0, 20.0]}
+
+
+def test_what_the_models_code_raises_is_told_as_a_refusal(model: Path) -> None:
+    predict.load.cache_clear()
+    (model / "code" / "inference.py").write_text(
+        CODE.replace("return [sum", "raise ArithmeticError('too odd'); return [sum")
+    )
+    with pytest.raises(ModelRefused, match="ArithmeticError: too odd"):
+        predict.handler({"instances": [[1.0]]}, None)
+
+
+def test_what_was_predicted_in_parts_is_put_together_without_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "MODEL_DIR", tmp_path / "missing")
+    refused = {"at": 0, "item": {"index": 0, "record": {"id": "r0"}}, "cause": "no", "attempts": 2}
+    split = {"parts": [{"lo": 1, "hi": 2, "predictions": [7]}], "refused": [refused]}
+    event = {"ids": ["r0", "r2"], "indexes": [0, 2], "rejected": [{"id": "bad", "index": 1}], "split": split}
+    answer = predict.handler(event, None)
+    assert answer["predictions"] == [{"id": "r2", "index": 2, "prediction": 7}]
+    assert [(line["id"], line["index"]) for line in answer["rejected"]] == [("r0", 0), ("bad", 1)]
 
 
 def test_without_instances_the_model_is_not_even_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lambda_src.contract import InvalidRequest, derived_id
+from lambda_src.contract import MAX_RECORD_BYTES, InvalidRequest, derived_id
 from lambda_src.contract import Item as ContractItem
 from lambda_src.preprocess import FEATURES, handler
 
@@ -133,6 +133,26 @@ def test_in_a_job_each_record_is_predicted_whatever_its_id() -> None:
     items = [{"index": 40, "record": record()}, {"index": 41, "record": record()}]
     answer = handler({"BatchInput": {}, "Items": items}, None)
     assert (answer["ids"], answer["indexes"], answer["rejected"]) == (["a", "a"], [40, 41], [])
+
+
+@pytest.mark.parametrize("first", ["\ufeffid", '\ufeff"id"'])
+def test_a_byte_order_mark_before_the_first_column_is_not_part_of_its_name(first: str) -> None:
+    marked = {first: "x", **{name: value for name, value in record().items() if name != "id"}}
+    answer = handler({"BatchInput": {}, "Items": [{"index": 0, "record": marked}]}, None)
+    assert (answer["ids"], answer["rejected"]) == (["x"], [])
+
+
+@pytest.mark.parametrize("letter", ["x", "\u00e9", "\U0001f642"])
+def test_a_bad_record_too_large_to_travel_on_is_left_out_of_its_line(letter: str) -> None:
+    heavy = {"id": "a", "notes": letter * MAX_RECORD_BYTES}
+    rejected = only_rejection(heavy)
+    assert (rejected["id"], rejected["record"], rejected["error"]) == ("a", None, "MissingFeature")
+    assert rejected["cause"].endswith(f"left out, as it weighs more than {MAX_RECORD_BYTES} bytes")
+    assert len(json.dumps(rejected)) < 1_000
+
+
+def test_a_good_record_of_any_weight_is_predicted() -> None:
+    assert handler({"records": [record(notes="x" * MAX_RECORD_BYTES)]}, None)["ids"] == ["a"]
 
 
 def test_a_bad_record_never_stops_a_good_one() -> None:

@@ -72,6 +72,31 @@ def test_predictions_and_rejected_records_are_stored_under_the_batchs_first_inde
     }
 
 
+def test_in_a_job_the_answer_is_the_counts_for_its_summary(s3: Stubber) -> None:
+    s3.add_response("put_object", {}, put(PREDICTIONS_KEY, ROWS))
+    s3.add_response("put_object", {}, put("requests/run/rejected/part-000000000003.jsonl", [REJECTED]))
+    assert store_results.handler(EVENT | {"split": False, "calls": 1, "retries": [0, 2, 1]}, None) == {
+        "first": 3,
+        "received": 3,
+        "predicted": 2,
+        "rejected": {"MissingFeature": 1},
+        "calls": 1,
+        "retries": 3,
+    }
+
+
+def test_rejected_records_are_stored_in_order_whichever_step_rejected_them(s3: Stubber) -> None:
+    refused = {"at": 1, "item": {"index": 4, "record": {"id": "b"}}, "cause": "no", "attempts": 2}
+    split = {"parts": [{"lo": 0, "hi": 1, "predictions": [{"p": 0.5}]}], "refused": [refused]}
+    line = contract.rejection(
+        contract.Item(4, {"id": "b"}), "b", "predict", contract.RejectedRecord("ModelRefused", "no"), attempts=2
+    )
+    s3.add_response("put_object", {}, put(PREDICTIONS_KEY, ROWS[:1]))
+    s3.add_response("put_object", {}, put("requests/run/rejected/part-000000000003.jsonl", [line, REJECTED]))
+    answer = store_results.handler(EVENT | {"predictions": [], "split": split}, None)
+    assert (answer["predicted"], answer["rejected"]) == (1, [line, REJECTED])
+
+
 def test_a_batch_that_was_rejected_whole_leaves_no_predictions(s3: Stubber) -> None:
     s3.add_response("put_object", {}, put("requests/run/rejected/part-000000000005.jsonl", [REJECTED]))
     event = EVENT | {"ids": [], "indexes": [], "predictions": []}
