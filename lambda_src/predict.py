@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lambda_src.contract import Json, ModelRefused, PredictionCountMismatch, brief
 from lambda_src.pairing import paired
@@ -45,6 +45,11 @@ def handler(event: Json, context: object) -> dict[str, Any]:
     return {"predictions": paired(event["ids"], event["indexes"], predictions), "rejected": event["rejected"]}
 
 
+def refuse(constant: str) -> NoReturn:
+    """`NaN` and the infinities, which are not JSON: nobody after this could read them."""
+    raise ValueError(f"expected JSON from the model, received {constant}")
+
+
 @functools.cache
 def load(model_dir: Path) -> Callable[[Json], Json]:
     """The model as a function from instances to predictions, loaded once for the life of the process.
@@ -66,8 +71,8 @@ def load(model_dir: Path) -> Callable[[Json], Json]:
         try:
             data = code.input_fn(json.dumps({"instances": instances}), CONTENT_TYPE)
             body, _ = code.output_fn(code.predict_fn(data, model), CONTENT_TYPE)
+            return json.loads(body, parse_constant=refuse)["predictions"]
         except Exception as error:  # whatever the model's code raises: an endpoint would answer 500 to it
             raise ModelRefused(f"{type(error).__name__}: {error}") from error
-        return json.loads(body)["predictions"]
 
     return answer

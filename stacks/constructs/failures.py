@@ -39,9 +39,13 @@ SAGEMAKER_TRANSIENT = (
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html#API_runtime_InvokeEndpoint_Errors
 """
 
-SAGEMAKER_REFUSED = ("SageMakerRuntime.ModelErrorException", "SageMakerRuntime.ModelError")
+SAGEMAKER_REFUSED = (
+    "SageMakerRuntime.ModelErrorException",
+    "SageMakerRuntime.ModelError",
+    "States.QueryEvaluationError",
+)
 """The model's own code failed on this input, with whatever status: script mode answers 500 to any exception, so
-a bad record and a broken model look alike."""
+a bad record and a broken model look alike. Or its answer could not be read: `NaN`, for one, is not JSON."""
 
 FUNCTION_REFUSED = ("ModelRefused",)
 """What Predict raises when the model's own code fails on this input."""
@@ -52,7 +56,6 @@ SAGEMAKER_PERMANENT = (
     "SageMakerRuntime.ValidationError",
     "SageMakerRuntime.AccessDeniedException",
     "SageMakerRuntime.AccessDenied",
-    "States.QueryEvaluationError",
     "States.DataLimitExceeded",
     "States.Runtime",
 )

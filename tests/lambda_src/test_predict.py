@@ -76,6 +76,13 @@ def test_what_the_models_code_raises_is_told_as_a_refusal(model: Path) -> None:
         predict.handler({"instances": [[1.0]]}, None)
 
 
+def test_an_answer_that_is_not_json_is_a_refusal(model: Path) -> None:
+    predict.load.cache_clear()
+    (model / "code" / "inference.py").write_text(CODE.replace("sum(row) * model", "float('nan')"))
+    with pytest.raises(ModelRefused, match="expected JSON from the model, received NaN"):
+        predict.handler({"instances": [[1.0]]}, None)
+
+
 def test_what_was_predicted_in_parts_is_put_together_without_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

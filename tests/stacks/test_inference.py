@@ -133,11 +133,11 @@ def test_inference_model_sends_json_and_reads_the_answer_before_it_uses_it(infer
                 "ErrorEquals": [
                     "SageMakerRuntime.ModelErrorException",
                     "SageMakerRuntime.ModelError",
+                    "States.QueryEvaluationError",
                     "SageMakerRuntime.ValidationErrorException",
                     "SageMakerRuntime.ValidationError",
                     "SageMakerRuntime.AccessDeniedException",
                     "SageMakerRuntime.AccessDenied",
-                    "States.QueryEvaluationError",
                     "States.DataLimitExceeded",
                     "States.Runtime",
                 ],
@@ -147,7 +147,11 @@ def test_inference_model_sends_json_and_reads_the_answer_before_it_uses_it(infer
         ],
         "Catch": [
             {
-                "ErrorEquals": ["SageMakerRuntime.ModelErrorException", "SageMakerRuntime.ModelError"],
+                "ErrorEquals": [
+                    "SageMakerRuntime.ModelErrorException",
+                    "SageMakerRuntime.ModelError",
+                    "States.QueryEvaluationError",
+                ],
                 "Assign": {
                     "batch": "{% $states.input %}",
                     "part": "{% {'lo': 0, 'hi': $count($states.input.instances), 'held': 1} %}",

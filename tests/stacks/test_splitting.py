@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,10 +31,14 @@ def record(number: int) -> dict[str, Json]:
 
 @dataclass
 class Model(FakeAws):
-    """Answers each instance with its number; refuses any input with a poison one; `miscounts` inputs of a size."""
+    """Answers each instance with its number; refuses any input with a poison one.
+
+    It answers `NaN` to input with an `unspeakable` one, and one prediction too few to as many as `miscounts`.
+    """
 
     poison: Collection[int] = ()
     miscounts: int = 0
+    unspeakable: Collection[int] = ()
     sizes: list[int] = field(default_factory=list)
     stored: dict[str, bytes] = field(default_factory=dict)
 
@@ -42,6 +47,8 @@ class Model(FakeAws):
         numbers = [int(instance[MARK]) for instance in instances]
         if set(numbers) & set(self.poison):
             raise ZeroDivisionError("the model cannot")
+        if set(numbers) & set(self.unspeakable):
+            return [math.nan] * len(numbers)
         return [{"number": number} for number in numbers][len(numbers) == self.miscounts :]
 
     async def send(self, request: Any) -> tuple[int, Mapping[str, str], bytes]:
@@ -214,6 +221,14 @@ def test_a_wrong_number_of_predictions_fails_the_batch_and_stores_nothing(
     assert (ended.status, ended.error) == ("FAILED", "PredictionCountMismatch")
     assert ended.model.stored == {}
     assert len(ended.model.sizes) <= expected_calls(list(range(8)), poison)
+
+
+def test_a_record_whose_answer_is_not_json_is_rejected_alone(run: Run, inference: Stack) -> None:
+    ended = run(child(inference), batch(8), Model(unspeakable={5}))
+    assert [row["id"] for row in ended.predictions] == [f"r{number}" for number in range(8) if number != 5]
+    (line,) = ended.rejected
+    assert (line["id"], line["error"]) == ("r5", "ModelRefused")
+    assert "NaN is not JSON" in line["cause"]
 
 
 def test_a_record_in_an_object_is_rejected_by_its_key(
