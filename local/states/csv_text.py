@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lambda_src.contract import MAX_STATE_BYTES
 
@@ -21,7 +21,7 @@ csv.field_size_limit(max(csv.field_size_limit(), MAX_STATE_BYTES))  # one field 
 
 
 class CsvText:
-    """Takes lines as they come and gives each record's fields as soon as the record is whole.
+    """Takes text as it comes and gives each record's fields as soon as the record is whole.
 
     A quoted field may hold line ends. A doubled quote is one quote, in fields without quotes around them too. A
     backslash escapes the character after it, and before a line's end is dropped. Lines with nothing in them are
@@ -35,20 +35,24 @@ class CsvText:
         self._unfinished: list[str] = []
         self._read = 0
 
-    def feed(self, lines: list[str]) -> Iterator[list[str]]:
-        """The records that end within these lines, which come without their "\\n". Raises ValueError."""
-        lines = self._unfinished + lines
+    def feed(self, text: str) -> Iterator[list[str]]:
+        """The records that end within this text, which holds whole lines. Raises ValueError."""
+        lines = self._unfinished + text.split("\n")
+        if not text.endswith("\n"):
+            lines.append("")
+        lines.pop()
         done = 0
-        reader = csv.reader(
-            (_without_last_backslash(line) + "\n" for line in lines),
-            delimiter=self._delimiter,
-            escapechar="\\",
-            strict=True,
-        )
+        quoted = '"' in text or bool(self._unfinished)
+        written: Iterable[str] = lines
+        if "\\" in text:
+            written = map(_without_last_backslash, written)
+        if quoted:
+            written = (line + "\n" for line in written)
+        reader = csv.reader(written, delimiter=self._delimiter, escapechar="\\", strict=True)
         try:
             for fields in reader:
                 if fields:
-                    if any('""' in field for field in fields):
+                    if quoted and any('""' in field for field in fields):
                         self._undouble(fields, "\n".join(lines[done : reader.line_num]))
                     yield fields
                 done = reader.line_num
@@ -57,10 +61,19 @@ class CsvText:
                 reason = "a carriage return in a field without quotes" if _LONE_RETURN in str(problem) else problem
                 raise ValueError(f"line {self._read + reader.line_num}: {reason}") from problem
         self._unfinished = lines[done:]
-        self._read += done
+        self._read += len(lines) - len(self._unfinished)
+
+    def count(self, text: str) -> int:
+        """How many records end within this text. Raises what `feed` does."""
+        lines = text.split("\n")
+        plain = not self._unfinished and '"' not in text and "\\" not in text and "\r" not in text
+        if plain and max(map(len, lines)) <= csv.field_size_limit():
+            self._read += text.count("\n")
+            return len(lines) - lines.count("")
+        return sum(1 for _ in self.feed(text))
 
     def end(self) -> None:
-        """To be called after the last line. Raises ValueError when it is within a quoted field."""
+        """To be called after the last text. Raises ValueError when it is within a quoted field."""
         if self._unfinished:
             raise ValueError(f"line {self._read + 1}: a quoted field is not closed")
 

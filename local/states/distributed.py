@@ -46,11 +46,12 @@ class MapRuns(Protocol):
 async def distributed_map(visit: Visit, state: d.DistributedMap) -> Json:
     """Runs the Map and gives its result. Raises `StateFailure` and `EvaluationFailed`."""
     branch = visit.branch
-    items, length = _items(visit, state)
+    given = items_of(visit, state) if state.reader is None else []  # AWS tells 0 where the items are yet to be read
+    branch.note("MapStateStarted", {"length": len(given)}, "mapStateStartedEventDetails")
+    items = _source(visit, state.reader) if state.reader else given
     writer_arguments = state.writer.arguments(visit.scope()) if state.writer and state.writer.arguments else None
     select = _selector(visit, state)
     limits = _limits(visit, state.batcher) if state.batcher else None
-    branch.note("MapStateStarted", {"length": length}, "mapStateStartedEventDetails")
     run = _run(visit, state)
     conductor = Conductor(
         run,
@@ -63,9 +64,10 @@ async def distributed_map(visit: Visit, state: d.DistributedMap) -> Json:
             run.files = _files(visit, state, run, writer_arguments)
         if isinstance(items, ItemSource):
             items.hold(run.etag)
-            length = await items.count()
+            run.items.total = await items.count()
             run.etag = items.etag
-        run.items.total = length
+        else:
+            run.items.total = len(items)
         source = _each(items)
         batches = batched(source, select, limits) if limits else single(source, select)
         rows = await conductor.conduct(batches)
@@ -98,13 +100,8 @@ def _note_failed(visit: Visit, run: MapRun, failure: StateFailure) -> None:
     visit.branch.note("MapRunFailed", failure.details(), "mapRunFailedEventDetails")
 
 
-def _items(visit: Visit, state: d.DistributedMap) -> tuple[ItemSource | list[Json], int]:
-    """The items, and their number where it is known before reading; AWS tells 0 where it is not."""
-    reader = state.reader
-    if reader is None:
-        items = items_of(visit, state)
-        return items, len(items)
-    source = ItemSource(
+def _source(visit: Visit, reader: d.Reader) -> ItemSource:
+    return ItemSource(
         Objects(visit.branch.run.caller),
         reader.kind,
         reader.arguments(visit.scope()),
@@ -112,7 +109,6 @@ def _items(visit: Visit, state: d.DistributedMap) -> tuple[ItemSource | list[Jso
         csv_headers=reader.csv_headers,
         csv_delimiter=reader.csv_delimiter,
     )
-    return source, 0
 
 
 async def _each(items: ItemSource | list[Json]) -> AsyncIterator[Json]:
@@ -130,12 +126,11 @@ def _selector(visit: Visit, state: d.DistributedMap) -> Callable[[int, Json], Js
     if render is None:
         return lambda _index, value: value
     scope = visit.scope()
-    states, context = dict(scope.states), dict(scope.states["context"])
+    context = scope.states["context"]
 
     def select(index: int, value: Json) -> Json:
-        context["Map"] = {"Item": {"Index": index, "Value": value}}
-        states["context"] = context
-        return render(Scope(states, scope.variables))
+        with_item = {**context, "Map": {"Item": {"Index": index, "Value": value}}}
+        return render(Scope({**scope.states, "context": with_item}, scope.variables))
 
     return select
 

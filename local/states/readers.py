@@ -115,23 +115,26 @@ class ItemSource:
             begins = False
             yield chunk
 
-    async def _lines(self) -> AsyncIterator[list[bytes]]:
-        """Whole lines without their ends, as many as a part of the object completes."""
+    async def _lines(self) -> AsyncIterator[bytes]:
+        """Whole lines with their ends, as many as a part of the object completes."""
         rest = b""
         async for chunk in self._chunks():
-            lines = (rest + chunk).split(b"\n")
-            rest = lines.pop()
+            end = chunk.rfind(b"\n") + 1
+            if end:
+                yield rest + chunk[:end]
+                rest = chunk[end:]
+            else:
+                rest += chunk
             if len(rest) > PART_BYTES:
                 raise ValueError(f"a line is longer than {PART_BYTES} bytes")
-            yield lines
         if rest:
-            yield [rest]
+            yield rest
 
     async def _json_lines(self) -> Parts:
         number = 1
         async for lines in self._lines():
             yield _json_items(lines, number)
-            number += len(lines)
+            number += lines.count(b"\n")
 
     async def _json(self) -> Parts:
         decoder = codecs.getincrementaldecoder("utf-8")()
@@ -154,7 +157,7 @@ class ItemSource:
             ]
 
     async def _csv(self, counting: bool) -> Parts:
-        """Records as objects, or as they were split where they are only counted.
+        """Records as objects; where they are only counted, what stands for them.
 
         A byte-order mark stays where it is, at the first column's name or value: AWS documents no treatment of it.
         """
@@ -164,8 +167,12 @@ class ItemSource:
             _check_headers(headers)
         number = 1
         async for lines in self._lines():
-            rows = text.feed(_decoded(lines, number))
-            number += len(lines)
+            decoded = _decoded(lines, number)
+            number += lines.count(b"\n")
+            if counting and headers is not None:
+                yield range(text.count(decoded))
+                continue
+            rows = text.feed(decoded)
             if headers is None:
                 headers = next(rows, None)
                 if headers is None:
@@ -175,8 +182,8 @@ class ItemSource:
         text.end()
 
 
-def _json_items(lines: list[bytes], first: int) -> Iterator[Json]:
-    for number, line in enumerate(lines, start=first):
+def _json_items(lines: bytes, first: int) -> Iterator[Json]:
+    for number, line in enumerate(lines.split(b"\n"), start=first):
         if line.strip():
             try:
                 yield loads(line)
@@ -184,11 +191,11 @@ def _json_items(lines: list[bytes], first: int) -> Iterator[Json]:
                 raise ValueError(f"line {number} is not JSON: {problem}") from problem
 
 
-def _decoded(lines: list[bytes], number: int) -> list[str]:
+def _decoded(lines: bytes, first: int) -> str:
     try:
-        return b"\n".join(lines).decode().split("\n") if lines else []
+        return lines.decode()
     except UnicodeDecodeError as problem:
-        number += problem.object.count(b"\n", 0, problem.start)
+        number = first + lines.count(b"\n", 0, problem.start)
         raise ValueError(f"line {number} is not UTF-8: {problem.reason}") from problem
 
 

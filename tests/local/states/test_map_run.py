@@ -120,6 +120,14 @@ def test_items_pass_through_selector_batcher_and_processor() -> None:
     ]
 
 
+def test_each_item_keeps_the_context_that_its_selector_saw() -> None:
+    state = distributed(
+        Items=["a", "b"], ItemSelector={"c": "{% $states.context %}"}, ItemBatcher={"MaxItemsPerBatch": 2}
+    )
+    (batch,) = ran(state).output
+    assert [item["c"]["Map"]["Item"]["Value"] for item in batch["Items"]] == ["a", "b"]
+
+
 def test_a_data_set_in_s3_is_read_with_what_the_input_names() -> None:
     item_reader = reader("CSV", "{% $states.input.key %}", CSVHeaderLocation="FIRST_ROW", MaxItems="{% 2 %}")
     aws = FakeS3(objects={"x.csv": b"a\n1\n2\n3\n"})
