@@ -141,7 +141,8 @@ class BatchJob(Construct):
             states,
             "JobFailed",
             error="{% $failure.Error %}",
-            cause="{% $failure.Cause & ' (s3://' & $job.bucket & '/' & $job.prefix & '/summary.json)' %}",
+            cause="{% $failure.Cause & '; records failed: ' & $string($states.input.failed) "
+            "& ' (s3://' & $job.bucket & '/' & $job.prefix & '/summary.json)' %}",
         )
 
         for name, records in self._maps(states).items():

@@ -37,8 +37,13 @@ HALVES = """(
   ]
 )"""
 
-CAUSE = f"$substring({sentence('$states.errorOutput.Cause')}, 0, 500)"
-"""What the model said, but no more than a rejected record's line should carry."""
+CAUSE = (
+    "$substring($states.errorOutput.Error = 'States.QueryEvaluationError' "
+    "? 'the model answered something else than JSON with a list of predictions' "
+    f": $substringBefore({sentence('$states.errorOutput.Cause')}, ' (Service: '), 0, 500)"
+)
+"""What the model said: no more than a rejected record's line should carry, and without the request's id, which
+would make the same batch's results other bytes when it runs again."""
 
 RETRIES = "$states.context.State.RetryCount"
 

@@ -200,7 +200,14 @@ def test_the_machine_checks_maps_by_format_and_sums_up(stack: Stack) -> None:
         "Default": "JobFailed",
     }
     assert states["Done"] == {"Type": "Succeed"}
-    assert states["JobFailed"]["Error"] == "{% $failure.Error %}"
+    assert states["JobFailed"] == {
+        "Type": "Fail",
+        "Error": "{% $failure.Error %}",
+        "Cause": (
+            "{% $failure.Cause & '; records failed: ' & $string($states.input.failed) "
+            "& ' (s3://' & $job.bucket & '/' & $job.prefix & '/summary.json)' %}"
+        ),
+    }
 
 
 def allow(action: str | list[str], resource: Any, **more: Any) -> dict[str, Any]:

@@ -22,6 +22,11 @@ SENTENCE = (
     "($said := $states.input.Cause; $substring($said, 0, 1) = '{' and $substring($said, -1) = '}' "
     "? $parse($said).errorMessage : $said)"
 )
+REFUSAL = (
+    "$substring($states.errorOutput.Error = 'States.QueryEvaluationError' "
+    "? 'the model answered something else than JSON with a list of predictions' "
+    f": $substringBefore({SENTENCE.replace('input', 'errorOutput')}, ' (Service: '), 0, 500)"
+)
 LAMBDA_ERRORS = [
     "Lambda.ClientExecutionTimeoutException",
     "Lambda.ServiceException",
@@ -158,7 +163,7 @@ def test_inference_model_sends_json_and_reads_the_answer_before_it_uses_it(infer
                     "queue": [],
                     "parts": [],
                     "refused": [],
-                    "cause": f"{{% $substring({SENTENCE.replace('input', 'errorOutput')}, 0, 500) %}}",
+                    "cause": f"{{% {REFUSAL} %}}",
                     "calls": 1,
                     "miscounted": False,
                     "modelRetries": "{% $states.context.State.RetryCount %}",

@@ -40,6 +40,11 @@ SENTENCE = (
     "($said := $states.input.Cause; $substring($said, 0, 1) = '{' and $substring($said, -1) = '}' "
     "? $parse($said).errorMessage : $said)"
 )
+REFUSAL = (
+    "$substring($states.errorOutput.Error = 'States.QueryEvaluationError' "
+    "? 'the model answered something else than JSON with a list of predictions' "
+    f": $substringBefore({SENTENCE.replace('input', 'errorOutput')}, ' (Service: '), 0, 500)"
+)
 
 
 def test_the_definition_begins_at_preprocess_and_has_a_time_limit(ml_workflow: Stack) -> None:
@@ -94,7 +99,7 @@ def test_what_predict_returns_is_the_output(ml_workflow: Stack) -> None:
                     "queue": [],
                     "parts": [],
                     "refused": [],
-                    "cause": f"{{% $substring({SENTENCE.replace('input', 'errorOutput')}, 0, 500) %}}",
+                    "cause": f"{{% {REFUSAL} %}}",
                     "calls": 1,
                     "miscounted": False,
                     "modelRetries": "{% $states.context.State.RetryCount %}",

@@ -191,7 +191,8 @@ def test_a_rejected_line_says_what_the_model_said_and_how_many_calls_held_the_re
 ) -> None:
     (line,) = run(child(request.getfixturevalue(stack_name)), batch(8), Model(poison={5})).rejected
     assert {name: line[name] for name in ("id", "stage", "attempts")} == {"id": "r5", "stage": "predict", "attempts": 4}
-    assert line["cause"].startswith(MODEL_FAILED)
+    # With the request's id in it, the same batch would leave other bytes when it runs again.
+    assert line["cause"] == MODEL_FAILED
 
 
 def test_a_request_is_split_as_a_batch_is(run: Run, inference: Stack) -> None:
@@ -228,7 +229,7 @@ def test_a_record_whose_answer_is_not_json_is_rejected_alone(run: Run, inference
     assert [row["id"] for row in ended.predictions] == [f"r{number}" for number in range(8) if number != 5]
     (line,) = ended.rejected
     assert (line["id"], line["error"]) == ("r5", "ModelRefused")
-    assert "NaN is not JSON" in line["cause"]
+    assert line["cause"] == "the model answered something else than JSON with a list of predictions"
 
 
 def test_a_record_in_an_object_is_rejected_by_its_key(
