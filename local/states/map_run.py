@@ -21,6 +21,7 @@ from local.states.failures import (
     ExecutionTimedOut,
     StateFailure,
 )
+from local.states.marks import Marks
 from local.states.results import Child, ResultFiles, rows_of
 
 Json = Any
@@ -101,7 +102,7 @@ class MapRun:
     redriven: float | None = None
     items: Counts = field(default_factory=Counts)
     executions: Counts = field(default_factory=Counts)
-    done: set[int] = field(default_factory=set)
+    done: Marks = field(default_factory=Marks)
     """The numbers of the batches that succeeded, so that a redrive runs the others."""
 
     rows: dict[int, list[Json]] = field(default_factory=dict)

@@ -6,11 +6,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lambda_src.contract import MAX_STATE_BYTES
 from local.states import api, executions, objects
 from local.states.batches import single
 from local.states.map_run import Conductor, Counts, MapRun, Tolerance
+from local.states.marks import Marks
 from tests.local.states.fake_aws import ACCOUNT, MACHINE, REGION, Raised, Ran, output, task
 from tests.local.states.fake_s3 import PASS, FakeS3, Running, distributed, reader, writer
 
@@ -719,6 +722,15 @@ def test_a_redrive_needs_its_own_grant() -> None:
         assert f"states:RedriveExecution on resource: {running.execution.arn}" in str(done.cause)
 
     working(work)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 100)))
+def test_marks_hold_the_numbers_added_and_no_others(numbers: list[int]) -> None:
+    marks = Marks()
+    for number in numbers:
+        marks.add(number)
+    assert {number for number in range(110) if number in marks} == set(numbers)
 
 
 # Several runs
