@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambda_src.contract import MAX_STATE_BYTES
-from local.states import api, executions, objects
+from local.states import api, executions, objects, results
 from local.states.batches import single
 from local.states.map_run import Conductor, Counts, MapRun, Tolerance
 from local.states.marks import Marks
@@ -493,6 +493,31 @@ def test_items_and_executions_are_counted_each_for_themselves() -> None:
     working(work)
 
 
+def test_counts_add_up_whenever_somebody_looks() -> None:
+    async def work() -> None:
+        looks: list[Json] = []
+
+        async def function(value: Json) -> Json:
+            looks.append((await described(running))["itemCounts"])
+            for _ in range(value["Items"][0] % 5):
+                await asyncio.sleep(0)
+            if value["Items"][0] % 3 == 0:
+                raise Raised("Bad")
+            looks.append((await described(running))["executionCounts"])
+            return value
+
+        more: dict[str, Json] = {"ItemBatcher": {"MaxItemsPerBatch": 2}, "MaxConcurrency": 4}
+        state = distributed(CALL, Items=list(range(40)), ToleratedFailureCount=8, **more)
+        running = Running({"M": state}, aws=FakeS3({"f": function}))
+        assert (await running.end()).error == THRESHOLD
+        looks.append((await described(running))["itemCounts"])
+        assert len(looks) > 15
+        assert looks[-1]["failed"] == 10
+        assert looks[-1]["total"] == 40
+
+    working(work)
+
+
 def test_counts_never_tell_of_fewer_than_none() -> None:
     assert Counts(total=2, succeeded=3).described()["pending"] == 0
 
@@ -675,16 +700,20 @@ def test_a_redrive_fails_when_the_data_set_is_another_one_now() -> None:
     working(work)
 
 
-def test_a_redrive_after_a_refused_result_writes_what_it_kept() -> None:
+@pytest.mark.parametrize("part_bytes", [3, 1000])
+def test_a_redrive_after_a_refused_result_writes_what_it_kept(monkeypatch: pytest.MonkeyPatch, part_bytes: int) -> None:
+    monkeypatch.setattr(results, "PART_BYTES", part_bytes)
+
     async def work() -> None:
         aws = FakeS3({"f": failing()}, denied={"s3:PutObject"})
         state = distributed(CALL, Items=[1, 2], ResultWriter=writer(Transformation="COMPACT", OutputType="JSON"))
         running = Running({"M": state}, aws=aws)
         assert (await running.end()).error == "States.ResultWriterFailed"
+        assert len(asyncio.all_tasks()) == 1
         aws.denied.clear()
         assert (await redriven(running)).status == "SUCCEEDED"
         assert sorted(aws.results("SUCCEEDED")) == [1, 2]
-        assert len(aws.invoked) == 2
+        assert (await described(running))["itemCounts"]["succeeded"] == 2
 
     working(work)
 
