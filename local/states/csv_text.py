@@ -43,6 +43,7 @@ class CsvText:
         lines.pop()
         done = 0
         quoted = '"' in text or bool(self._unfinished)
+        doubled = '""' in text or bool(self._unfinished)
         written: Iterable[str] = lines
         if "\\" in text:
             written = map(_without_last_backslash, written)
@@ -52,7 +53,7 @@ class CsvText:
         try:
             for fields in reader:
                 if fields:
-                    if quoted and any('""' in field for field in fields):
+                    if doubled and any('""' in field for field in fields):
                         self._undouble(fields, "\n".join(lines[done : reader.line_num]))
                     yield fields
                 done = reader.line_num

@@ -162,6 +162,21 @@ def test_any_quoted_csv_is_read_as_it_was_written(rows: list[list[str]], size: i
         assert read("CSV", text) == [dict(zip("ab", row, strict=True)) for row in rows]
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.text('ab,"\\\n\r', max_size=30), st.integers(1, 9))
+def test_any_text_is_read_or_refused_the_same_however_it_is_cut(text: str, size: int) -> None:
+    def outcome() -> Json:
+        try:
+            return read("CSV", text, csv_headers=("x", "y", "z"))
+        except StateFailure as failure:
+            return failure.cause
+
+    whole = outcome()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objects, "PART_BYTES", size)
+        assert outcome() == whole
+
+
 # JSON Lines
 
 
