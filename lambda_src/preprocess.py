@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 from lambda_src import contract
@@ -43,6 +44,10 @@ FEATURES = (
     "worst fractal dimension",
 )
 """The fields of a record that the model reads, in the order it reads them. Other fields are ignored."""
+
+
+features_of = operator.itemgetter(*FEATURES)
+"""The values of a record's features, in their order. Raises `KeyError` for one that is missing."""
 
 
 def handler(event: Json, context: object) -> dict[str, Any]:
@@ -135,7 +140,19 @@ def too_large(value: Json) -> bool:
 
 def instance_of(record: dict[str, Json]) -> list[float]:
     """The record's features as finite numbers. Raises `RejectedRecord` for the first that is not one."""
-    return [number(record, feature) for feature in FEATURES]
+    return plain_instance(record) or [number(record, feature) for feature in FEATURES]
+
+
+def plain_instance(record: dict[str, Json]) -> list[float] | None:
+    """The same for a record with nothing unusual in it, and much faster; None where it takes a closer look."""
+    try:
+        values = features_of(record)
+        kinds = set(map(type, values))
+        usual = kinds <= {int, float} or (kinds == {str} and "_" not in "".join(values))
+        instance = list(map(float, values)) if usual else []
+    except (KeyError, ValueError, OverflowError):
+        return None
+    return instance if instance and math.isfinite(sum(instance)) else None
 
 
 def number(record: dict[str, Json], feature: str) -> float:
