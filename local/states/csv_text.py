@@ -13,7 +13,7 @@ from lambda_src.contract import MAX_STATE_BYTES
 
 DELIMITERS = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ", "TAB": "\t"}
 
-_LAST_BACKSLASH = re.compile(r"(?<!\\)((?:\\\\)*)\\(\r?)\Z")
+_ESCAPE = re.compile(r"\\(.|\Z)", re.DOTALL)
 _UNFINISHED = "unexpected end of data"
 _LONE_RETURN = "new-line character seen in unquoted field"
 
@@ -46,7 +46,7 @@ class CsvText:
         doubled = '""' in text or bool(self._unfinished)
         written: Iterable[str] = lines
         if "\\" in text:
-            written = map(_without_last_backslash, written)
+            written = map(_without_escaped_ends, written)
         if quoted:
             written = (line + "\n" for line in written)
         reader = csv.reader(written, delimiter=self._delimiter, escapechar="\\", strict=True)
@@ -85,5 +85,8 @@ class CsvText:
                 fields[index] = fields[index].replace('""', '"')
 
 
-def _without_last_backslash(line: str) -> str:
-    return _LAST_BACKSLASH.sub(r"\1\2", line) if line.endswith(("\\", "\\\r")) else line
+def _without_escaped_ends(line: str) -> str:
+    """The library takes an escaped line end into the field; AWS drops the backslash, and the line ends."""
+    if not line.endswith("\\") and "\\\r" not in line:
+        return line
+    return _ESCAPE.sub(lambda escape: escape[1] if escape[1] in ("", "\r") else escape[0], line)

@@ -92,6 +92,7 @@ def part_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         ("a,b\n\\n\\t,2\n", [["nt", "2"]]),
         ("a,b\n1,2\\\n3,4\\\r\n", [["1", "2"], ["3", "4"]]),
         ("a,b\n1,2\\\\\n", [["1", "2\\"]]),
+        ("a,b\n1,2\\\r\\\n", [["1", "2"]]),
         ("a,b\n1,2\\", [["1", "2"]]),
         ("a,b\né,😀\n漢字,\u2028\x0b\n", [["é", "😀"], ["漢字", "\u2028\x0b"]]),
     ],
