@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lambda_src.contract import MAX_STATE_BYTES
 from local.states import definition as d
 from local.states.batches import Limits, batched, single
+from local.states.conductor import Conductor
 from local.states.expressions import EvaluationFailed, Expression, Scope
 from local.states.failures import RESULT_WRITER_FAILED, RUNTIME, StateFailure
 from local.states.fanout import items_of
-from local.states.map_run import Conductor, MapRun, Tolerance
+from local.states.map_run import MapRun, Tolerance
 from local.states.objects import Objects
 from local.states.readers import ItemSource
 from local.states.results import ResultFiles

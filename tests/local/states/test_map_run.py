@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from lambda_src.contract import MAX_STATE_BYTES
 from local.states import api, executions, objects, results
 from local.states.batches import single
-from local.states.map_run import Conductor, Counts, MapRun, Tolerance
+from local.states.conductor import Conductor
+from local.states.map_run import Counts, MapRun, Tolerance
 from local.states.marks import Marks
 from tests.local.states.fake_aws import ACCOUNT, MACHINE, REGION, Raised, Ran, output, task
 from tests.local.states.fake_s3 import PASS, FakeS3, Running, distributed, reader, writer
