@@ -16,9 +16,10 @@ from botocore.awsrequest import AWSRequest, HeadersDict
 from botocore.model import OperationModel, ServiceModel, Shape, StructureShape
 from botocore.validate import ParamValidator
 
+from lambda_src.contract import MAX_STATE_BYTES
 from local.states.documents import compact, text
 from local.states.expressions import is_expression
-from local.states.failures import StateFailure
+from local.states.failures import DATA_LIMIT_EXCEEDED, StateFailure, too_large
 from local.states.integrations import Caller, ServiceError, UnknownIntegration
 
 Json = Any
@@ -93,7 +94,10 @@ class AwsSdkCall:
             raise StateFailure("States.Runtime", message)
         shape = self._operation.input_shape
         answer = await self.send(_to_request(arguments, shape) if shape else {}, caller)
-        return _from_response(answer, self._operation.output_shape)
+        result = _from_response(answer, self._operation.output_shape)
+        if len(compact(result)) > MAX_STATE_BYTES:
+            raise StateFailure(DATA_LIMIT_EXCEEDED, too_large(self.resource_type))
+        return result
 
     async def send(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         """Makes the call with botocore's own parameters and gives botocore's own answer. Raises `StateFailure`."""
