@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -31,11 +30,10 @@ async def _milliseconds(call: Callable[[], Awaitable[object]], at_once: int = 1)
     return (time.perf_counter() - start) / CALLS * 1_000
 
 
-def _show(what: str, milliseconds: float) -> None:
-    print(f"{what:<56}{milliseconds:10.3f} ms", flush=True)
+Figures = list[tuple[str, float]]
 
 
-def _calls(aws: LocalAws) -> None:
+def _calls(aws: LocalAws) -> Figures:
     everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     role = aws.role("bench", LAMBDA_TRUST, everything)
     client = aws.client("lambda")
@@ -54,9 +52,11 @@ def _calls(aws: LocalAws) -> None:
     async def ask() -> None:
         ministack.authorize(key, "s3:GetObject", RESOURCE, region="us-east-1")
 
-    _show("a warm function call, in the process", ministack.run_on_loop(_milliseconds(invoke)))
-    _show("the same, four at once", ministack.run_on_loop(_milliseconds(invoke, at_once=4)))
-    _show("may this role do that?", ministack.run_on_loop(_milliseconds(ask)))
+    figures = [
+        ("a warm function call, in the process", ministack.run_on_loop(_milliseconds(invoke))),
+        ("the same, four at once", ministack.run_on_loop(_milliseconds(invoke, at_once=4))),
+        ("may this role do that?", ministack.run_on_loop(_milliseconds(ask))),
+    ]
     s3 = aws.client("s3")
     s3.create_bucket(Bucket="bench")
     calls: list[tuple[str, Callable[[], object]]] = [
@@ -67,18 +67,14 @@ def _calls(aws: LocalAws) -> None:
         start = time.perf_counter()
         for _ in range(CALLS // 5):
             call()
-        _show(what, (time.perf_counter() - start) / (CALLS // 5) * 1_000)
+        figures.append((what, (time.perf_counter() - start) / (CALLS // 5) * 1_000))
+    return figures
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        start = time.perf_counter()
-        with embedded(folder / "log", folder, 0):
-            _show("start in a process of its own, until it answers", (time.perf_counter() - start) * 1_000)
-        with running(folder) as aws:
-            _calls(aws)
-
-
-if __name__ == "__main__":
-    main()
+def measure(folder: Path) -> Figures:
+    """What is measured, and its milliseconds."""
+    start = time.perf_counter()
+    with embedded(folder / "log", folder, 0):
+        started = (time.perf_counter() - start) * 1_000
+    with running(folder) as aws:
+        return [("start in a process of its own, until it answers", started), *_calls(aws)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import socket
 import statistics
 import subprocess
@@ -163,11 +162,15 @@ def _ministack(folder: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = clean_environment(
-        GATEWAY_PORT=str(port), BIND_HOST="127.0.0.1", LAMBDA_EXECUTOR="local", LOG_LEVEL="WARNING", IOT_MTLS_ENABLED="0"
+        GATEWAY_PORT=str(port),
+        BIND_HOST="127.0.0.1",
+        LAMBDA_EXECUTOR="local",
+        LOG_LEVEL="WARNING",
+        IOT_MTLS_ENABLED="0",
     )
     program = Path(sys.executable).with_name("ministack")
     with (folder / "ministack.log").open("wb") as log:
-        server = subprocess.Popen(
+        server = subprocess.Popen(  # noqa: S603 - MiniStack's own program
             [str(program)], env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
         )
     try:
@@ -188,8 +191,3 @@ def _wait_for(port: int) -> None:
             time.sleep(0.05)
         else:
             return
-
-
-if __name__ == "__main__":
-    mine, other = compare()
-    print(json.dumps({"ours": mine.__dict__, "ministack": other.__dict__, "cores": os.cpu_count()}, indent=2))
