@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -110,13 +111,19 @@ def _catch(task: sfn.TaskStateBase, failed: sfn.IChainable, caught: Caught | Non
     task.add_catch(failed, errors=[sfn.Errors.ALL])
 
 
+@functools.cache
+def _seconds(count: int) -> Duration:
+    """One object serves all retries: each new one is a call into the CDK's own process."""
+    return Duration.seconds(count)
+
+
 def _retry(task: sfn.TaskStateBase, errors: Sequence[str], *, attempts: int) -> None:
     task.add_retry(
         errors=list(errors),
-        interval=Duration.seconds(1),
+        interval=_seconds(1),
         max_attempts=attempts,
         backoff_rate=2,
-        max_delay=Duration.seconds(20),
+        max_delay=_seconds(20),
         jitter_strategy=sfn.JitterType.FULL,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import os
 import shutil
@@ -101,14 +102,22 @@ def modules_of(module: str, sources: Path) -> list[Path]:
         if name in found or not path.is_file():
             continue
         found[name] = path
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
-            if isinstance(node, ast.ImportFrom) and node.module == sources.name:
-                waiting += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{sources.name}."):
-                waiting.append((node.module or "").split(".")[1])
+        waiting += _imported(path.read_text(encoding="utf-8"), sources.name)
     if module not in found:
         raise BuildError(f"expected the function's code at {sources / f'{module}.py'}, which does not exist")
     return [found[name] for name in sorted(found)]
+
+
+@functools.cache
+def _imported(code: str, package: str) -> tuple[str, ...]:
+    """The modules of `package` that the code imports. Each function's asset asks this of the same few modules."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and node.module == package:
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}."):
+            names.append((node.module or "").split(".")[1])
+    return tuple(names)
 
 
 def install(requirements: Path, target: Target, *, build: Path = BUILD) -> Path:
