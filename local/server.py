@@ -6,6 +6,7 @@ on SIGTERM, and when its stdin closes: whoever started it holds the other end, h
 
 import argparse
 import asyncio
+import gc
 import importlib
 import json
 import logging
@@ -88,6 +89,9 @@ async def serve(server: socket.socket, folder: Path, announce: Callable[[Ready],
     serving = asyncio.create_task(web.serve([server]))
     while not web.started and not serving.done():
         await asyncio.sleep(0.005)
+    # What is imported stays: the collector need not look at it again with each batch of a job.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
     root = ministack.ROOT
     announce(Ready(endpoint, ministack.REGION, ministack.ACCOUNT, root.access_key, root.secret_key))
     stopping = asyncio.create_task(stop.wait())
