@@ -127,11 +127,21 @@ def record_id(item: Item) -> str:
         return derived_id(item)
     if isinstance(given, bool) or not isinstance(given, str | int):
         raise RejectedRecord("InvalidId", f"expected 'id' to be text or a whole number, received {brief(given)}")
-    if len(name := str(given)) > MAX_ID_CHARACTERS:
+    if not is_unicode(name := str(given)):
+        raise RejectedRecord("InvalidId", f"expected 'id' to be Unicode text, received {brief(given)}")
+    if len(name) > MAX_ID_CHARACTERS:
         raise RejectedRecord(
             "InvalidId", f"expected 'id' of at most {MAX_ID_CHARACTERS} characters, received {len(name)}"
         )
     return name
+
+
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 has it: half a surrogate pair, which JSON can name, no function can return."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def derived_id(item: Item) -> str:

@@ -186,11 +186,13 @@ def as_number(value: Json) -> float | None:
 
 
 def speakable(value: Json) -> Json:
-    """The value with `1e999` and the like as text: as an infinity it would have no JSON."""
+    """The value as any JSON can carry it: `1e999` and the like as text, half a surrogate pair as its escape."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
+    if isinstance(value, str) and not contract.is_unicode(value):
+        return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
-        return {key: speakable(inner) for key, inner in value.items()}
+        return {speakable(key): speakable(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [speakable(inner) for inner in value]
     return value

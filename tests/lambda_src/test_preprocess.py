@@ -102,6 +102,13 @@ def test_a_rejected_record_is_valid_json_even_with_a_number_that_is_not() -> Non
     json.dumps(rejected, allow_nan=False)
 
 
+def test_a_rejected_record_is_utf_8_even_with_half_a_surrogate_pair() -> None:
+    rejected = only_rejection({"id": "\ud83e", "no\udd86te": ["\ud83e\udd86 🦆"]})
+    assert rejected["record"] == {"id": "\\ud83e", "no\\udd86te": ["\\ud83e\\udd86 🦆"]}
+    assert rejected["cause"] == "expected 'id' to be Unicode text, received text \"\\ud83e\""
+    json.dumps(rejected, ensure_ascii=False).encode()
+
+
 @pytest.mark.parametrize("value", [None, 3, "text", [record()]])
 def test_a_record_that_is_not_an_object_is_rejected_under_a_derived_id(value: Any) -> None:
     rejected = only_rejection(value)
@@ -109,7 +116,7 @@ def test_a_record_that_is_not_an_object_is_rejected_under_a_derived_id(value: An
     assert rejected["id"] == derived_id(ContractItem(0, value))
 
 
-@pytest.mark.parametrize("identity", [{"a": 1}, True, 1.5, "x" * 257])
+@pytest.mark.parametrize("identity", [{"a": 1}, True, 1.5, "x" * 257, "\ud800"])
 def test_an_id_that_is_no_name_is_rejected(identity: Any) -> None:
     assert only_rejection(record(id=identity))["error"] == "InvalidId"
 
