@@ -24,7 +24,7 @@ from tests.synthesis import ROOT, STACKS
 
 RECORDS = ROOT / "examples" / "records.csv"
 IN_ALL = 569
-MANY = 30_000
+MANY = 20_000
 NOT_A_NUMBER = {"mean smoothness": 1.7e308, "mean compactness": 1.7e308}
 """Numbers that the model takes and then answers with a NaN: one infinity less another."""
 

@@ -1,0 +1,405 @@
+"""Data sets that are not as they should be, and what jobs make of them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from jobs import uploads
+from jobs.names import generated
+from jobs.objects import keys
+from jobs.rows import neutral
+from jobs.stack import Stack
+from lambda_src.contract import job_prefix
+from model import examples, train
+from tests.e2e.client import Client, Results, client_of
+from tests.e2e.deployment import Deployment
+from tests.synthesis import STACKS
+
+GOOD = 10_000
+MARK = "\ufeff"
+REFUSED = {"mean smoothness": 1.7e308, "mean compactness": 1.7e308}
+"""Numbers that the model takes and then answers with a NaN: one infinity less another."""
+
+HALF_A_PAIR = "\ud800"
+"""Of a surrogate pair: JSON can name it, and UTF-8 has no bytes for it."""
+
+Record = dict[str, Any]
+
+STRANGE_IDS = [
+    "a/b/../../c",
+    "/",
+    "..",
+    ".",
+    "with spaces  and more ",
+    " ",
+    "🦆🏳️‍🌈",
+    "e\u0301 é",
+    'say "yes"',
+    "it's",
+    "`rm -rf`; $(x)",
+    "comma, semicolon; tab\tend",
+    "bell\x07 escape\x1b[31m delete\x7f null\x00",
+    "two\nlines",
+    "line\u2028separator\u0085next",
+    "=1+1",
+    "-0",
+    "٣",
+    "null",
+    "NaN",
+    "x" * 256,
+]
+"""Ids that stand for their records as they are."""
+
+
+@pytest.fixture(scope="module")
+def client(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with client_of(deployment, tmp_path_factory.mktemp("data-sets")) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def records() -> list[Record]:
+    """The records of the examples."""
+    return examples.records(train.load())
+
+
+@pytest.fixture(scope="module")
+def expected() -> list[float]:
+    """scikit-learn's own probability for each of them."""
+    data = train.load()
+    return [float(p) for p in train.fit(data).predict_proba(data.values)[:, 1]]
+
+
+class Mixed:
+    """Good records with others among them, in an order that looks random and is always the same.
+
+    By index, `predicted` has the number of the example that a record is, `rejected` the error of each other
+    and what its cause must say.
+    """
+
+    def __init__(self, good: list[Record], strange: list[tuple[Any, Any]], many: int) -> None:
+        """`strange` are (record, number of its example) or (record, (error, part of its cause))."""
+        count = len(good)
+        everything = [({**good[number % count], "id": f"r-{number:05d}"}, number % count) for number in range(many)]
+        everything += strange
+        random.Random(3).shuffle(everything)
+        self.values = [value for value, _ in everything]
+        self.predicted: dict[int, int] = {}
+        self.rejected: dict[int, tuple[str, str]] = {}
+        for index, (_, fate) in enumerate(everything):
+            (self.predicted if isinstance(fate, int) else self.rejected)[index] = fate
+
+    def check(self, results: Results, summary: dict[str, Any], expected: list[float], ids: list[Any]) -> None:
+        """`ids` has the id of each record that has one of its own."""
+        assert summary["records"] == {
+            "in": len(self.values),
+            "predicted": len(self.predicted),
+            "rejected": len(self.rejected),
+            "failed": 0,
+        }
+        assert summary["rejected"] == dict(Counter(error for error, _ in self.rejected.values()))
+        assert results.predictions.keys() == self.predicted.keys()
+        found = [results.predictions[index]["prediction"]["p_malignant"] for index in self.predicted]
+        wanted = [expected[number] for number in self.predicted.values()]
+        assert found == pytest.approx(wanted, rel=0, abs=1e-6)
+        for index, line in results.predictions.items():
+            assert line["id"] == str(ids[index]) if ids[index] not in (None, "") else len(line["id"]) == 32
+        assert {index: line["error"] for index, line in results.rejected.items()} == {
+            index: error for index, (error, _) in self.rejected.items()
+        }
+        for index, (_, said) in self.rejected.items():
+            cause = results.rejected[index]["cause"]
+            assert said in cause
+            assert cause.isprintable()
+            assert len(cause) < 300
+
+
+def changed(record: Record, **features: Any) -> Record:
+    return {**record, **{name.replace("_", " "): value for name, value in features.items()}}
+
+
+def strange_values(good: list[Record]) -> list[tuple[Any, Any]]:
+    """What is wrong with values in any format, and ids that only look wrong."""
+    first = good[0]
+    numbers: list[tuple[Any, Any]] = [
+        (changed(first, mean_area=value), (error, f"in 'mean area', received {said}"))
+        for value, error, said in [
+            ("vast", "NotANumber", 'text "vast"'),
+            ("1,5", "NotANumber", 'text "1,5"'),
+            ("1_000", "NotANumber", 'text "1_000"'),
+            ("0x10", "NotANumber", 'text "0x10"'),
+            ("\x1b[31mred\x00", "NotANumber", r'text "\u001b[31mred\u0000"'),
+            ("🦆", "NotANumber", r'text "\ud83e\udd86"'),
+            ("y" * 5_000, "NotANumber", 'text "yyyy'),
+            ("NaN", "NotFinite", 'text "NaN"'),
+            ("Infinity", "NotFinite", 'text "Infinity"'),
+            ("-inf", "NotFinite", 'text "-inf"'),
+            ("1e999", "NotFinite", 'text "1e999"'),
+            ("", "MissingFeature", "nothing"),
+            ("   ", "MissingFeature", "nothing"),
+        ]
+    ]
+    long_id = ({**first, "id": "x" * 257}, ("InvalidId", "at most 256 characters, received 257"))
+    refused = [({**good[at], **REFUSED}, ("ModelRefused", "JSON")) for at in range(3)]
+    ids = [({**good[at], "id": name}, at) for at, name in enumerate(STRANGE_IDS)]
+    same = [({**good[at], "id": "the same"}, at) for at in range(50)]
+    without = [({**good[at], "id": ""}, at) for at in range(3)]
+    return [*numbers, long_id, *refused, *ids, *same, *without]
+
+
+def test_a_csv_file_with_everything_that_can_be_wrong_among_ten_thousand_good_records(
+    client: Client, records: list[Record], expected: list[float]
+) -> None:
+    names = list(records[0])
+    first = records[0]
+    short = (list(first.values())[:-1], ("MissingFeature", "expected a number in 'worst fractal dimension', received"))
+    only_id = (["only an id"], ("MissingFeature", "expected a number in 'mean radius', received nothing"))
+    long = ([*first.values(), "one", "cell", "too many"], 0)
+    strange = [([record[name] for name in names], fate) for record, fate in strange_values(records)]
+    mixed = Mixed(records, [*strange, short, only_id, long], GOOD)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(names)
+    rows = [value if isinstance(value, list) else list(value.values()) for value in mixed.values]
+    writer.writerows(rows)
+    job = generated("mixed-csv")
+    file = client.write("mixed.csv", MARK + text.getvalue().replace("\r\n", "\r\n\r\n", 1))
+
+    ran = client.run("submit", file, "--wait", "--name", job, "--json")
+
+    assert ran.status == 0, ran.err
+    mixed.check(client.results(job), ran.document["summary"], expected, [row[0] for row in rows])
+    check_parts(client, job)
+    written = client.run("results", job).out
+    header, *joined = csv.reader(io.StringIO(written, newline=""))
+    assert header == [*names, "label", "p_malignant", "error", "cause"]
+    assert [row[0] for row in joined] == [neutral(row[0]) for row in rows]
+    assert {index for index, row in enumerate(joined) if row[-2]} == mixed.rejected.keys()
+
+
+def check_parts(client: Client, job: str, stack: Stack | None = None) -> None:
+    """Each part is named after the first record of its batch, predicted or rejected."""
+    firsts: dict[str, int] = {}
+    for key, body in client.parts(job, stack).items():
+        least = min(json.loads(line)["index"] for line in body.split(b"\n") if line)
+        name = key.rpartition("/")[2]
+        firsts[name] = min(least, firsts.get(name, least))
+    assert all(name == f"part-{first:012d}.jsonl" for name, first in firsts.items())
+
+
+def strange_json(good: list[Record]) -> list[tuple[Any, Any]]:
+    """What only JSON can say."""
+    first = good[0]
+    without_a_feature = {name: value for name, value in first.items() if name != "mean area"}
+    no_records: list[tuple[Any, str]] = [
+        (None, "null"),
+        (True, "a truth value true"),
+        (17.99, "a number 17.99"),
+        ("text", 'text "text"'),
+        ([first], "a list [{"),
+        ([], "a list []"),
+    ]
+    no_numbers: list[tuple[Any, str, str]] = [
+        (None, "MissingFeature", "nothing"),
+        (True, "NotANumber", "a truth value true"),
+        ({}, "NotANumber", "an object {}"),
+        ([1001.0], "NotANumber", "a list [1001.0]"),
+    ]
+    not_objects = [(value, ("NotAnObject", f"expected a JSON object, received {said}")) for value, said in no_records]
+    values = [
+        (changed(first, mean_area=value), (error, f"in 'mean area', received {said}"))
+        for value, error, said in no_numbers
+    ]
+    no_ids = [
+        ({**first, "id": value}, ("InvalidId", "expected 'id' to be text or a whole number, received"))
+        for value in ({}, [], 1.5, True, False)
+    ]
+    ids = [({**good[at], "id": name}, at) for at, name in enumerate([0, -1, 2**63 - 1, "C:\\new\\table"])]
+    null = ({**first, "id": None}, 0)
+    none = ({name: value for name, value in first.items() if name != "id"}, 0)
+    more = ({**first, "note": {"any": ["thing", None]}, "": 1, "id ": 2}, 0)
+    missing = (without_a_feature, ("MissingFeature", "expected a number in 'mean area', received nothing"))
+    return [*not_objects, *values, *no_ids, *ids, null, none, more, missing, ({}, ("MissingFeature", "nothing"))]
+
+
+@pytest.mark.parametrize(("stack", "form"), [("InferenceStack", "jsonl"), ("MlWorkflowStack", "json")])
+def test_json_with_everything_that_can_be_wrong_among_good_records(
+    client: Client, records: list[Record], expected: list[float], stack: str, form: str
+) -> None:
+    strange = [*strange_values(records), *strange_json(records)]
+    if form == "json":  # one line of JSON Lines with it is no JSON to the reader, and ends the job
+        strange.append(({**records[0], "id": HALF_A_PAIR}, ("InvalidId", "expected 'id' to be Unicode text, received")))
+    mixed = Mixed(records, strange, 2_000)
+    texts = [json.dumps(value) for value in mixed.values]
+    body = "\r\n".join(texts) if form == "jsonl" else f"[{','.join(texts)}]"
+    job, at = generated(f"mixed-{form}"), client.stack(stack)
+    client.start(job, client.put(job, f"mixed.{form}", body.encode(), at), at)
+
+    ended = client.ended(job, at)
+
+    assert ended.status == "SUCCEEDED", ended.cause
+    assert ended.summary is not None
+    ids = [value.get("id") if isinstance(value, dict) else None for value in mixed.values]
+    mixed.check(client.results(job, at), ended.summary, expected, ids)
+    check_parts(client, job, at)
+    for index, line in client.results(job, at).rejected.items():
+        assert line["record"] == mixed.values[index] or HALF_A_PAIR in mixed.values[index]["id"]
+        assert line["stage"] == ("predict" if line["error"] == "ModelRefused" else "preprocess")
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_objects_that_hold_no_record_are_rejected_and_the_others_predicted(
+    client: Client, records: list[Record], expected: list[float], stack: str
+) -> None:
+    first = records[0]
+    good = json.dumps(first).encode()
+    bodies: list[tuple[str, bytes, Any]] = [
+        ("a folder/", b"", ("NotJson", "received 0 bytes")),
+        ("a%20b+c&d.json", good, 0),
+        ("cut.json", good[:-5], ("NotJson", f"received {len(good) - 5} bytes")),
+        ("deep/er/one.json", good, 0),
+        ("gzip.json.gz", gzip.compress(good), ("NotJson", "can't decode byte 0x8b")),
+        ("half.json", json.dumps({**first, "id": HALF_A_PAIR}).encode(), ("InvalidId", "Unicode text")),
+        (
+            "large.json",
+            json.dumps({**first, "note": "x" * 140_000}).encode(),
+            ("RecordTooLarge", "at most 131072 bytes"),
+        ),
+        ("list.json", b"[]", ("NotAnObject", "received a list []")),
+        ("marked.json", MARK.encode() + good, ("NotJson", "Unexpected UTF-8 BOM")),
+        ("nan.json", json.dumps({**first, "mean area": float("nan")}).encode(), ("NotFinite", "in 'mean area'")),
+        ("not utf-8.json", good.replace(b"wdbc-000", b"\xff"), ("NotJson", "can't decode byte 0xff")),
+        ('quoted "name" + ümlaut 🦆.json', good, 0),
+        ("refused.json", json.dumps({**first, **REFUSED}).encode(), ("ModelRefused", "JSON")),
+    ]
+    job, at = generated("objects"), client.stack(stack)
+    for name, body, _ in bodies:
+        client.put(job, name, body, at)
+    client.start(job, uploads.incoming_prefix(job), at)
+
+    ended = client.ended(job, at)
+
+    assert ended.status == "SUCCEEDED", ended.cause
+    results = client.results(job, at)
+    for index, (name, _, fate) in enumerate(bodies):
+        if isinstance(fate, int):
+            assert results.predictions[index]["id"] == first["id"]
+            found = results.predictions[index]["prediction"]["p_malignant"]
+            assert found == pytest.approx(expected[0], rel=0, abs=1e-6)
+        else:
+            line = results.rejected[index]
+            assert line["record"] == {"object": f"{uploads.incoming_prefix(job)}{name}"}
+            assert line["error"] == fate[0]
+            assert fate[1] in line["cause"]
+    assert len(results.predictions) + len(results.rejected) == len(bodies)
+
+
+NOT_BEGUN: dict[str, tuple[str, bytes | None, str]] = {
+    "absent": ("absent.csv", None, "found none that can be read"),
+    "empty": ("empty.csv", b"", "found an empty object"),
+    "empty lines": ("empty.jsonl", b"\n\n \n", "found blanks only"),
+    "empty array": ("empty.json", b"[]", "found an empty array"),
+    "only a header": ("header.csv", b"id,mean radius\r\n", "expected records after the header row"),
+    "only a mark": ("mark.csv", MARK.encode(), "found blanks only"),
+    "not UTF-8": ("latin.csv", "id,note\n1,ü\n".encode("latin-1"), "expected UTF-8 in"),
+    "UTF-16": ("wide.csv", "id,note\n1,2\n".encode("utf-16"), "expected UTF-8 in"),
+    "gzipped": ("records.csv", gzip.compress(b"id\n1\n"), "found gzip: upload it uncompressed"),
+    "the last line cut off": ("cut.jsonl", b'{"id": 1}\n{"id": 2', "expected JSON in the last line of"),
+    "the array cut off": ("cut.json", b'[{"id": 1}, {"id": 2}', "expected JSON in the document of"),
+    "a mark before lines": ("mark.jsonl", f'{MARK}{{"id": 1}}\n'.encode(), "found a byte-order mark before it"),
+    "a mark before an array": ("mark.json", f'{MARK}[{{"id": 1}}]'.encode(), "found a byte-order mark before it"),
+    "a column twice": ("twice.csv", b"id,id\n1,2\n", "expected each column's name once"),
+    "no array": ("object.json", b'{"id": 1}', "expected a JSON array of records"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_BEGUN)
+def test_a_data_set_that_cannot_begin_fails_the_job_before_anything_is_called(client: Client, case: str) -> None:
+    name, body, reason = NOT_BEGUN[case]
+    job, stack = generated("bad"), client.stack()
+    key = f"{uploads.incoming_prefix(job)}{name}" if body is None else client.put(job, name, body)
+    client.start(job, key)
+
+    ended = client.ended(job)
+
+    assert (ended.status, ended.error) == ("FAILED", "InvalidJob")
+    assert ended.cause is not None
+    assert reason in ended.cause
+    assert ended.cause.startswith("CheckJob: ")
+    assert f"s3://{stack.bucket}/{key}" in ended.cause
+    history = stack.states.get_execution_history(executionArn=stack.execution_arn(job))["events"]
+    entered = [event["stateEnteredEventDetails"]["name"] for event in history if "stateEnteredEventDetails" in event]
+    assert entered == ["CheckJob", "CheckJobFailed"]
+    assert list(keys(stack.s3, stack.bucket, f"{job_prefix(job)}/")) == []
+
+
+def test_the_client_says_in_one_line_why_a_job_could_not_begin(client: Client) -> None:
+    job = generated("bad")
+    file = client.write("header.csv", "id,mean radius\n")
+    ran = client.run("submit", file, "--wait", "--name", job)
+    assert ran.status == 1
+    assert ran.out.startswith(
+        f"{job}: FAILED\n  records  none was run\n  why      InvalidJob: CheckJob: expected records"
+    )
+    assert len([line for line in ran.out.splitlines() if "InvalidJob" in line]) == 1
+    again = client.run("retry", job)
+    assert again.status == 2
+    assert "correct that and submit the data set again" in again.err
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("absent.csv", "absent.csv is no file here"),
+        ("empty.csv", "empty.csv is empty"),
+        ("s3://{bucket}/incoming/absent.csv", "there is no object s3://{bucket}/incoming/absent.csv"),
+        ("s3://{bucket}/incoming/absent/", "there are no objects under s3://{bucket}/incoming/absent/"),
+    ],
+)
+def test_the_client_submits_nothing_that_is_not_there(client: Client, source: str, said: str) -> None:
+    client.write("empty.csv", b"")
+    bucket = client.stack().bucket
+    given = source.format(bucket=bucket) if source.startswith("s3:") else client.folder / source
+    ran = client.run("submit", given, "--wait")
+    assert (ran.status, ran.out) == (2, "")
+    assert said.format(bucket=bucket) in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+MIDDLE = 3_000
+"""Records before what no reader can take: far behind what CheckJob looks at."""
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "json"])
+def test_what_no_reader_can_take_in_the_middle_fails_the_job_with_the_place_and_a_true_summary(
+    client: Client, records: list[Record], form: str
+) -> None:
+    good = [json.dumps({**records[number % len(records)], "id": number}) for number in range(2 * MIDDLE)]
+    names = list(records[0])
+    if form == "csv":
+        rows = [",".join(str(value) for value in json.loads(text).values()) for text in good]
+        rows[MIDDLE] = "not utf-8 \udcff"
+        body = "\n".join([",".join(names), *rows]).encode("utf-8", "surrogateescape")
+    else:
+        good[MIDDLE] = good[MIDDLE][:-1]
+        body = ("\n".join(good) if form == "jsonl" else f"[{','.join(good)}]").encode()
+    job = generated("middle")
+    client.start(job, client.put(job, f"records.{form}", body))
+
+    ended = client.ended(job)
+
+    assert (ended.status, ended.error) == ("FAILED", "States.ItemReaderFailed"), ended.cause
+    assert ended.summary is not None
+    assert ended.summary["status"] == "FAILED"
+    counted = ended.summary["records"]
+    assert counted["in"] == counted["predicted"] + counted["rejected"] + counted["failed"]
+    assert counted["predicted"] == len(client.results(job).predictions)
