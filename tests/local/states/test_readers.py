@@ -2,8 +2,7 @@
 
 import asyncio
 import gzip
-import tracemalloc
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from local.states.objects import Objects
 from local.states.readers import MAX_ITEMS, ItemSource
 from tests.local.states.fake_aws import REGION, ROLE
 from tests.local.states.fake_s3 import BUCKET, FakeS3
+from tests.local.states.reading_memory import peaks
 
 Json = Any
 
@@ -376,49 +376,10 @@ def test_a_version_is_asked_for_by_its_id() -> None:
 # Memory
 
 
-class Generated:
-    """Objects that are made as they are read."""
-
-    def __init__(self, lines: Iterator[bytes]) -> None:
-        self._lines = lines
-
-    async def chunks(self, _wanted: Json) -> AsyncIterator[bytes]:
-        gathered = bytearray()
-        for line in self._lines:
-            gathered += line
-            if len(gathered) >= 8 * 1024:
-                yield bytes(gathered)
-                gathered.clear()
-        yield bytes(gathered)
-
-
-def peak(kind: str, records: int) -> int:
-    """The most bytes that reading so many records takes at once."""
-    row = {"CSV": b'%d,"x y",2.5\n', "JSONL": b'{"id":%d,"n":2.5}\n', "JSON": b'{"id":%d,"n":2.5},'}[kind]
-    head, tail = {"CSV": (b"id,t,n\n", b""), "JSONL": (b"", b""), "JSON": (b"[", b"1]")}[kind]
-
-    def lines() -> Iterator[bytes]:
-        yield head
-        for number in range(100_000, 100_000 + records):
-            yield row % number
-        yield tail
-
-    async def consume() -> None:
-        generated: Json = Generated(lines())
-        async for _ in ItemSource(generated, kind, {"Bucket": BUCKET, "Key": "in"}):
-            pass
-
-    tracemalloc.start()
-    try:
-        asyncio.run(consume())
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
 @pytest.mark.parametrize("kind", ["CSV", "JSONL", "JSON"])
 def test_ten_times_the_records_take_no_more_memory(kind: str) -> None:
-    assert peak(kind, 30_000) < 1.2 * peak(kind, 3_000)
+    few, many = peaks(kind, 3_000, 30_000)
+    assert many < 1.2 * few
 
 
 def test_a_record_over_many_pieces_is_given_once_it_is_whole() -> None:
