@@ -61,7 +61,15 @@ def handler(event: Json, context: object) -> dict[str, Any]:
         "rejected": tally.rejected.total(),
         "failed": failed,
     }
-    check(records, tally, executions.get("Succeeded", 0))
+    try:
+        check(records, tally, executions.get("Succeeded", 0))
+    except SummaryMismatch as problem:
+        said = [str(problem)]
+        if map_run and manifest is None:
+            said.append(f"found no manifest that can be read at s3://{job['bucket']}/{manifest_key(job, map_run)}")
+        if failure:
+            said.append(f"the Map had failed with {failure['Error']}: {failure.get('Cause', '')}")
+        raise SummaryMismatch("; ".join(said)) from problem
     tally.failed[NOT_STARTED] += failed - tally.failed.total()
     uri = f"s3://{job['bucket']}/{job['prefix']}"
     summary = {

@@ -149,6 +149,16 @@ def test_a_sum_that_is_wrong_fails_the_job_and_stores_no_summary(
     assert "jobs/first/summary.json" not in data.objects
 
 
+def test_a_sum_that_is_wrong_for_want_of_a_manifest_names_it_and_what_the_map_failed_with(data: Bucket) -> None:
+    failure = {"Error": "States.ResultWriterFailed", "Cause": "not authorized to perform: s3:PutObject"}
+    with pytest.raises(SummaryMismatch) as raised:
+        summarize.handler(event({"Succeeded": 5}, {"Succeeded": 1}, failure=failure), None)
+    assert str(raised.value).endswith(
+        "; found no manifest that can be read at s3://data/jobs/first/map/run-1/manifest.json"
+        "; the Map had failed with States.ResultWriterFailed: not authorized to perform: s3:PutObject"
+    )
+
+
 def test_the_same_summary_a_second_time_is_left_and_another_is_a_conflict(data: Bucket) -> None:
     write(data, [[child(0, 10)]])
     given = event({"Succeeded": 10}, {"Succeeded": 1})
