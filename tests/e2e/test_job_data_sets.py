@@ -219,9 +219,10 @@ def strange_json(good: list[Record]) -> list[tuple[Any, Any]]:
         (changed(first, mean_area=value), (error, f"in 'mean area', received {said}"))
         for value, error, said in no_numbers
     ]
+    no_names: list[Any] = [{}, [], 1.5, True, False]
     no_ids = [
         ({**first, "id": value}, ("InvalidId", "expected 'id' to be text or a whole number, received"))
-        for value in ({}, [], 1.5, True, False)
+        for value in no_names
     ]
     ids = [({**good[at], "id": name}, at) for at, name in enumerate([0, -1, 2**63 - 1, "C:\\new\\table"])]
     null = ({**first, "id": None}, 0)
