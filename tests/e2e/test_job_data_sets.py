@@ -185,6 +185,21 @@ def test_a_csv_file_with_everything_that_can_be_wrong_among_ten_thousand_good_re
     assert [row[0] for row in joined] == [neutral(row[0]) for row in rows]
     assert {index for index, row in enumerate(joined) if row[-2]} == mixed.rejected.keys()
 
+    # Rejected for the same reasons once more, cell for cell the same; and nothing else is run again.
+    retried = client.run("retry", job, "--wait", "--name", f"{job}-again", "--json")
+    assert retried.status == 0, retried.err
+    count = len(mixed.rejected)
+    records_again = {"in": count, "predicted": 0, "rejected": count, "failed": 0}
+    assert retried.document["summary"]["records"] == records_again
+    again, before = (client.results(name).rejected for name in (f"{job}-again", job))
+    assert [reason(again[index]) for index in sorted(again)] == [reason(before[index]) for index in sorted(before)]
+
+
+def reason(line: Record) -> tuple[Any, ...]:
+    """What a rejected record's line tells, but for its place. A name is one with or without the file's mark."""
+    named = line["id"] if line["error"] != "InvalidId" else None  # else of its content and place
+    return named, line["error"], line["cause"], [(name.lstrip(MARK), cell) for name, cell in line["record"].items()]
+
 
 def check_parts(client: Client, job: str, stack: Stack | None = None) -> None:
     """Each part is named after the first record of its batch, predicted or rejected."""
@@ -254,7 +269,10 @@ def test_json_with_everything_that_can_be_wrong_among_good_records(
     check_parts(client, job, at)
     for index, line in client.results(job, at).rejected.items():
         assert line["record"] == mixed.values[index] or HALF_A_PAIR in mixed.values[index]["id"]
-        assert line["stage"] == ("predict" if line["error"] == "ModelRefused" else "preprocess")
+        by_model = line["error"] == "ModelRefused"
+        assert line["stage"] == ("predict" if by_model else "preprocess")
+        # Halved at most seven times until one of a hundred stands alone.
+        assert line["attempts"] in (range(2, 9) if by_model else (0,))
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -380,9 +398,17 @@ MIDDLE = 3_000
 """Records before what no reader can take: far behind what CheckJob looks at."""
 
 
-@pytest.mark.parametrize("form", ["csv", "jsonl", "json"])
+@pytest.mark.parametrize(
+    ("form", "place"),
+    [
+        ("csv", f"records.csv: line {MIDDLE + 2} is not UTF-8"),
+        ("jsonl", f"records.jsonl: line {MIDDLE + 1} is not JSON"),
+        ("json", f"records.json: item {MIDDLE} is not JSON"),
+    ],
+    ids=["csv", "jsonl", "json"],
+)
 def test_what_no_reader_can_take_in_the_middle_fails_the_job_with_the_place_and_a_true_summary(
-    client: Client, records: list[Record], form: str
+    client: Client, records: list[Record], form: str, place: str
 ) -> None:
     good = [json.dumps({**records[number % len(records)], "id": number}) for number in range(2 * MIDDLE)]
     names = list(records[0])
@@ -399,6 +425,8 @@ def test_what_no_reader_can_take_in_the_middle_fails_the_job_with_the_place_and_
     ended = client.ended(job)
 
     assert (ended.status, ended.error) == ("FAILED", "States.ItemReaderFailed"), ended.cause
+    assert ended.cause is not None
+    assert place in ended.cause
     assert ended.summary is not None
     assert ended.summary["status"] == "FAILED"
     counted = ended.summary["records"]
