@@ -17,7 +17,8 @@ _ESCAPE = re.compile(r"\\(.|\Z)", re.DOTALL)
 _UNFINISHED = "unexpected end of data"
 _LONE_RETURN = "new-line character seen in unquoted field"
 
-csv.field_size_limit(max(csv.field_size_limit(), MAX_STATE_BYTES))  # one field may fill a whole state's input
+_MOST_OF_A_FIELD = MAX_STATE_BYTES
+"""One field may fill a whole state's input. The library's limit is the process's, so it is set at each reading."""
 
 
 class CsvText:
@@ -37,6 +38,7 @@ class CsvText:
 
     def feed(self, text: str) -> Iterator[list[str]]:
         """The records that end within this text, which holds whole lines. Raises ValueError."""
+        csv.field_size_limit(_MOST_OF_A_FIELD)
         lines = self._unfinished + text.split("\n")
         if not text.endswith("\n"):
             lines.append("")
@@ -68,7 +70,7 @@ class CsvText:
         """How many records end within this text. Raises what `feed` does."""
         lines = text.split("\n")
         plain = not self._unfinished and '"' not in text and "\\" not in text and "\r" not in text
-        if plain and max(map(len, lines)) <= csv.field_size_limit():
+        if plain and max(map(len, lines)) <= _MOST_OF_A_FIELD:
             self._read += text.count("\n")
             return len(lines) - lines.count("")
         return sum(1 for _ in self.feed(text))

@@ -187,12 +187,12 @@ def test_authorize_gives_the_message_of_aws(aws: LocalAws) -> None:
 
 
 def test_a_changed_policy_takes_effect_at_the_next_call(aws: LocalAws) -> None:
-    arn = aws.role("changing", LAMBDA_TRUST)
+    arn = aws.role("changing-policy", LAMBDA_TRUST)
     key = ministack.role_session(arn, "run", service=LAMBDA_TRUST).access_key
     assert ministack.authorize(key, "s3:GetObject", "arn:aws:s3:::a/b", region="us-east-1") is not None
     statement = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    aws.client("iam").put_role_policy(RoleName="changing", PolicyName="new", PolicyDocument=policy)
+    aws.client("iam").put_role_policy(RoleName="changing-policy", PolicyName="new", PolicyDocument=policy)
     assert ministack.authorize(key, "s3:GetObject", "arn:aws:s3:::a/b", region="us-east-1") is None
 
 
@@ -255,8 +255,7 @@ def test_an_added_resource_type_lives_through_a_stack(aws: LocalAws) -> None:
         ("replace", "stack_update_complete"),
     ):
         cloudformation.update_stack(StackName="thing", TemplateBody=template(size))
-        if waiter == "stack_update_complete":
-            cloudformation.get_waiter(waiter).wait(StackName="thing", WaiterConfig={"Delay": 1})
+        cloudformation.get_waiter(waiter).wait(StackName="thing", WaiterConfig={"Delay": 1})
     assert outputs()["Name"] != first["Name"]
     cloudformation.delete_stack(StackName="thing")
     cloudformation.get_waiter("stack_delete_complete").wait(StackName="thing", WaiterConfig={"Delay": 1})
