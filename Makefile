@@ -31,7 +31,7 @@ check: $(SETUP)  ## format, lint, types
 	@mypy --no-error-summary
 
 .PHONY: bench
-bench: $(SETUP)  ## how fast the embedded AWS and synth are on this machine
+bench: $(SETUP)  ## measure everything, and write docs/performance.md
 	@for name in embedded engine synth; do echo "== $$name"; python -m benchmarks.$$name; done
 
 .PHONY: setup
