@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -27,7 +28,7 @@ class JsonArray:
     """
 
     def __init__(self) -> None:
-        self._decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+        self._decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_whole, parse_float=_finite)
         self._rest = ""
         self._count = 0
         self._opened = self._closed = False
@@ -77,6 +78,8 @@ class JsonArray:
         """The item from `start` and where its comma or bracket is; None when there is more of it to come."""
         try:
             value, end = self._decoder.raw_decode(self._rest, start)
+        except _NumberRefused as problem:
+            raise ValueError(f"item {self._count} has {problem}") from problem
         except (ValueError, RecursionError) as problem:
             if len(self._rest) - start > PART_BYTES:
                 raise ValueError(f"item {self._count} is not JSON, or too long: {problem}") from problem
@@ -93,6 +96,24 @@ def _after_space(text: str, at: int) -> int:
     match = _SPACE.match(text, at)
     assert match is not None
     return match.end()
+
+
+class _NumberRefused(Exception):
+    """A number that no double holds. Unlike other mistakes it does not mean that there is more text to come."""
+
+
+def _whole(text: str) -> int | float:
+    """A whole number; beyond 64 bits it is a double, as everywhere else in the engine."""
+    if len(text) <= 20 and -(2**63) <= (value := int(text)) < 2**64:
+        return value
+    return _finite(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _NumberRefused(f"a number of {len(text)} characters that no double holds")
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

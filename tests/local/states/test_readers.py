@@ -388,3 +388,15 @@ def test_a_record_over_many_pieces_is_given_once_it_is_whole() -> None:
     assert text.count("c\n") == 0
     assert list(text.feed('d",e\n1,2')) == [["a", "b\nc\nd", "e"], ["1", "2"]]
     text.end()
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1" + "0" * 400, "1" + "0" * 5000])
+def test_a_number_that_no_double_holds_is_refused_in_an_array_as_in_lines(number: str) -> None:
+    assert "item 1 has a number of" in refused("JSON", f'[{{"n":1}},{{"n":{number}}}]')
+    assert "line 2 is not JSON" in refused("JSONL", f'{{"n":1}}\n{{"n":{number}}}\n')
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 2**64 - 1, -(2**63), 2**64, -(2**63) - 1, 10**30])
+def test_a_whole_number_is_the_same_in_an_array_and_in_lines(number: int) -> None:
+    read_from = {kind: read(kind, text) for kind, text in (("JSON", f"[{number}]"), ("JSONL", f"{number}\n"))}
+    assert repr(read_from["JSON"]) == repr(read_from["JSONL"])
