@@ -28,6 +28,9 @@ Json = Any
 RECORDS = {1: 1_000, 10: 10_000, 100: 40_000, 1_000: 40_000}
 """Records of a job by its batch size: enough for some seconds each."""
 
+DRIVEN = {1: 4_000, 10: 30_000, 100: 80_000, 1_000: 80_000}
+"""Records that the bare server is sent: enough for a second or so."""
+
 CONCURRENCIES = (1, 4, 16)
 
 
@@ -114,7 +117,7 @@ def compare(on: Deployed, folder: Path) -> list[Measured]:
             seconds, summary = on.run(key, batchSize=size, maxConcurrency=concurrency)
             assert summary["records"]["predicted"] == records, summary
             batch = records / summary["batches"]["total"]
-            limit = asyncio.run(_limit(round(batch), concurrency, min(records, 40 * size + 2_000)))
+            limit = asyncio.run(_limit(round(batch), concurrency, DRIVEN[size]))
             found = Measured(size, batch, concurrency, records / seconds, limit)
             print(
                 f"batch {size:5} x{concurrency:3}: {found.job:9.0f} of {limit:9.0f}  {found.ratio:.2f}", file=sys.stderr
