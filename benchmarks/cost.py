@@ -23,7 +23,6 @@ LAMBDA_GB_SECOND = 0.0000133334
 """arm64, first tier: https://aws.amazon.com/lambda/pricing/"""
 
 S3_PUT = 0.005 / 1_000
-S3_GET = 0.0004 / 1_000
 """https://aws.amazon.com/s3/pricing/"""
 
 ENDPOINT_HOUR = 0.115

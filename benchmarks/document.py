@@ -49,11 +49,6 @@ def job(rows: Sequence[jobs.Measured]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _job_cells(row: jobs.Measured) -> tuple[object, ...]:
-    rates = (_whole(row.job), _whole(row.limit), f"{row.ratio:.2f}")
-    return row.batch_size, f"{row.batch:.0f}", row.concurrency, *rates
-
-
 def memory(rows: Sequence[memories.Measured]) -> str:
     """Memory by the size of the data set."""
     lines = [

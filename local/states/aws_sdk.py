@@ -13,7 +13,7 @@ import botocore.parsers
 import botocore.serialize
 import botocore.session
 from botocore.awsrequest import AWSRequest, HeadersDict
-from botocore.model import OperationModel, ServiceModel, Shape, StructureShape
+from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 from botocore.validate import ParamValidator
 
 from lambda_src.contract import MAX_STATE_BYTES
@@ -197,10 +197,10 @@ def _to_request(value: Json, shape: Shape) -> Any:
             for name, inner in value.items()
             if inner is not None
         }
-    if shape.type_name == "list" and isinstance(value, list):
-        return [_to_request(inner, shape.member) for inner in value]  # type: ignore[attr-defined]  # a ListShape
-    if shape.type_name == "map" and isinstance(value, dict):
-        return {name: _to_request(inner, shape.value) for name, inner in value.items()}  # type: ignore[attr-defined]  # a MapShape
+    if isinstance(shape, ListShape) and isinstance(value, list):
+        return [_to_request(inner, shape.member) for inner in value]
+    if isinstance(shape, MapShape) and isinstance(value, dict):
+        return {name: _to_request(inner, shape.value) for name, inner in value.items()}
     if shape.type_name == "blob":
         return compact(value)
     if shape.type_name == "string" and isinstance(value, dict | list):
