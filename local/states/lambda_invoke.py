@@ -57,13 +57,20 @@ class LambdaInvoke:
             raise _function_failure(invocation.payload)
         if len(invocation.payload) > MAX_STATE_BYTES:
             raise StateFailure(DATA_LIMIT_EXCEEDED, too_large("lambda"))
-        return {
+        result = {
             "ExecutedVersion": "$LATEST",
             "Payload": loads(invocation.payload),
             "SdkHttpMetadata": {"HttpStatusCode": 200},
             "StatusCode": 200,
         }
+        # What is well below the limit need not be written out again to be weighed.
+        if len(invocation.payload) > MAX_STATE_BYTES - _AROUND_BYTES and len(compact(result)) > MAX_STATE_BYTES:
+            raise StateFailure(DATA_LIMIT_EXCEEDED, too_large("lambda"))
+        return result
 
+
+_AROUND_BYTES = 1024
+"""More than a result has around its payload."""
 
 _MODELLED = frozenset({"ResourceNotFoundException", "TooManyRequestsException", "ServiceException"})
 
