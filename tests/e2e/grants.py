@@ -14,6 +14,28 @@ from tests.synthesis import plain, unhashed
 
 Document = dict[str, Any]
 
+NO_TRACES = "nothing here keeps X-Ray's traces"
+NO_DELIVERY = (
+    "AWS asks for them when a machine with a log is made, no run does; here the machine's log needs no delivery"
+)
+
+NEVER_ASKED = {
+    "xray:GetSamplingRules": NO_TRACES,
+    "xray:GetSamplingTargets": NO_TRACES,
+    "xray:PutTelemetryRecords": NO_TRACES,
+    "xray:PutTraceSegments": NO_TRACES,
+    "logs:CreateLogDelivery": NO_DELIVERY,
+    "logs:DeleteLogDelivery": NO_DELIVERY,
+    "logs:DescribeLogGroups": NO_DELIVERY,
+    "logs:DescribeResourcePolicies": NO_DELIVERY,
+    "logs:GetLogDelivery": NO_DELIVERY,
+    "logs:ListLogDeliveries": NO_DELIVERY,
+    "logs:PutResourcePolicy": NO_DELIVERY,
+    "logs:UpdateLogDelivery": NO_DELIVERY,
+    "lambda:InvokeFunction with a version or alias": "the CDK grants it beside the function; no workflow names either",
+}
+"""What neither a request nor a job in the embedded AWS asks IAM for, and why."""
+
 JOB_FOLDERS = (f"/{contract.INCOMING}", f"/{contract.job_prefix('')}")
 """What lies in these, only a job reads and writes."""
 

@@ -12,35 +12,19 @@ from botocore.exceptions import ClientError
 from lambda_src import contract
 from model import examples, train
 from tests.e2e.deployment import Deployment, Execution
-from tests.e2e.grants import Grant, grants_of_requests, without
+from tests.e2e.grants import NEVER_ASKED, Grant, grants_of_requests, without
 from tests.synthesis import STACKS, unhashed
 
-NO_TRACES = "nothing here keeps X-Ray's traces"
 NO_IMAGE = "the model server is a process of this machine: no image is pulled"
-NO_DELIVERY = (
-    "AWS asks for them when a machine with a log is made, no run does; here the machine's log needs no delivery"
-)
 
 UNENFORCED = {
-    "xray:GetSamplingRules": NO_TRACES,
-    "xray:GetSamplingTargets": NO_TRACES,
-    "xray:PutTelemetryRecords": NO_TRACES,
-    "xray:PutTraceSegments": NO_TRACES,
+    **NEVER_ASKED,
     "ecr:BatchCheckLayerAvailability": NO_IMAGE,
     "ecr:BatchGetImage": NO_IMAGE,
     "ecr:GetAuthorizationToken": NO_IMAGE,
     "ecr:GetDownloadUrlForLayer": NO_IMAGE,
-    "logs:CreateLogDelivery": NO_DELIVERY,
-    "logs:DeleteLogDelivery": NO_DELIVERY,
-    "logs:DescribeLogGroups": NO_DELIVERY,
-    "logs:DescribeResourcePolicies": NO_DELIVERY,
-    "logs:GetLogDelivery": NO_DELIVERY,
-    "logs:ListLogDeliveries": NO_DELIVERY,
-    "logs:PutResourcePolicy": NO_DELIVERY,
-    "logs:UpdateLogDelivery": NO_DELIVERY,
     "logs:DescribeLogStreams": "the log agent of AWS's container looks a stream up before it writes; nothing here does",
     "cloudwatch:PutMetricData": "the container's own metrics: CloudWatch is not asked here",
-    "lambda:InvokeFunction with a version or alias": "the CDK grants it beside the function; no workflow names either",
 }
 """What no run in the embedded AWS asks IAM for, and why. All other grants are taken away one at a time."""
 

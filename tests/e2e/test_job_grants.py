@@ -16,31 +16,17 @@ from lambda_src.contract import job_prefix, summary_key
 from model import examples, train
 from tests.e2e.client import Client, client_of
 from tests.e2e.deployment import Deployment
-from tests.e2e.grants import Grant, grants_of, grants_of_requests, without
+from tests.e2e.grants import NEVER_ASKED, Grant, grants_of, grants_of_requests, without
 from tests.synthesis import unhashed
 
 STACK = "InferenceStack"
 ROLES = ("PreprocessDataRole", "StoreResultsRole", "JobCheckJobRole", "JobSummarizeRole", "JobWorkflowStateMachineRole")
 
-NO_TRACES = "nothing here keeps X-Ray's traces"
-NO_DELIVERY = "AWS asks for them when a machine with a log is made, no run does; here its log needs no delivery"
 IN_ONE_PART = "results of many megabytes are uploaded in parts; this job's are not"
 OWN_CHILDREN = "here a Map Run's children are a part of it: none is asked about, stopped or started again by name"
 
 UNENFORCED = {
-    "xray:GetSamplingRules": NO_TRACES,
-    "xray:GetSamplingTargets": NO_TRACES,
-    "xray:PutTelemetryRecords": NO_TRACES,
-    "xray:PutTraceSegments": NO_TRACES,
-    "logs:CreateLogDelivery": NO_DELIVERY,
-    "logs:DeleteLogDelivery": NO_DELIVERY,
-    "logs:DescribeLogGroups": NO_DELIVERY,
-    "logs:DescribeResourcePolicies": NO_DELIVERY,
-    "logs:GetLogDelivery": NO_DELIVERY,
-    "logs:ListLogDeliveries": NO_DELIVERY,
-    "logs:PutResourcePolicy": NO_DELIVERY,
-    "logs:UpdateLogDelivery": NO_DELIVERY,
-    "lambda:InvokeFunction with a version or alias": "the CDK grants it beside the function; no workflow names either",
+    **NEVER_ASKED,
     "s3:AbortMultipartUpload": IN_ONE_PART,
     "s3:ListMultipartUploadParts": IN_ONE_PART,
     "s3:GetObject of the machine on jobs/*/map/*": "AWS's own list for a ResultWriter has it; here none is read again",
