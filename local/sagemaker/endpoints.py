@@ -14,9 +14,10 @@ from local.sagemaker import instance
 from local.sagemaker.aws import Aws, Document
 from local.sagemaker.errors import AwsError, invalid
 from local.sagemaker.fields import refuse_deployment, refuse_unserved
-from local.sagemaker.fleet import DEFAULT_STARTUP_SECONDS, Fleet, Variant
+from local.sagemaker.fleet import DEFAULT_STARTUP_SECONDS, Fleet, Servers, Variant
 from local.sagemaker.instance import Instance, ServerFailed
 from local.sagemaker.models import PRINCIPAL, Container, container_of
+from local.sagemaker.serverless import ServerlessFleet
 from local.sagemaker.store import Endpoint, Store
 
 MAX_INSTANCES = 16
@@ -35,7 +36,7 @@ class Endpoints:
         self._aws = aws
         self._session = session
         self._work: dict[Endpoint, asyncio.Task[None]] = {}
-        self._fleets: set[Fleet] = set()
+        self._fleets: set[Servers] = set()
 
     def create(self, store: Store, request: Document) -> Document:
         """The endpoint is Creating when this returns; then InService, or Failed with the server's last error."""
@@ -60,6 +61,9 @@ class Endpoints:
         endpoint = store.endpoint(request["EndpointName"])
         self._refuse_in_progress(endpoint)
         config = store.config(request["EndpointConfigName"])
+        if isinstance(endpoint.fleet, Fleet) and "ServerlessConfig" in config["ProductionVariants"][0]:
+            # AWS's rule, in words of ours: https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html
+            raise invalid(f'Cannot convert the instance-based endpoint "{endpoint.arn}" to a serverless one.')
         fleet = self._fleet(store, endpoint, retained(endpoint, config, request))
         endpoint.become("Updating")
         endpoint.deployment = request.get("DeploymentConfig")
@@ -96,7 +100,7 @@ class Endpoints:
         self._work[endpoint] = task
         task.add_done_callback(lambda done: self._work.pop(endpoint) if self._work[endpoint] is done else None)
 
-    async def _create(self, endpoint: Endpoint, fleet: Fleet) -> None:
+    async def _create(self, endpoint: Endpoint, fleet: Servers) -> None:
         try:
             await self._start_fleet(fleet)
         except ServerFailed as error:
@@ -105,7 +109,7 @@ class Endpoints:
         endpoint.fleet = fleet
         endpoint.become("InService")
 
-    async def _update(self, endpoint: Endpoint, config: Document, fleet: Fleet) -> None:
+    async def _update(self, endpoint: Endpoint, config: Document, fleet: Servers) -> None:
         try:
             await self._start_fleet(fleet)
         except ServerFailed as error:
@@ -125,7 +129,7 @@ class Endpoints:
         store.endpoints.pop(endpoint.name.lower(), None)
         store.tags.pop(endpoint.arn, None)
 
-    async def _start_fleet(self, fleet: Fleet) -> None:
+    async def _start_fleet(self, fleet: Servers) -> None:
         self._fleets.add(fleet)
         try:
             await fleet.start()
@@ -133,7 +137,10 @@ class Endpoints:
             self._fleets.discard(fleet)
             raise
 
-    def _fleet(self, store: Store, endpoint: Endpoint, variants: list[Document]) -> Fleet:
+    def _fleet(self, store: Store, endpoint: Endpoint, variants: list[Document]) -> Servers:
+        if (serverless := variants[0].get("ServerlessConfig")) is not None:
+            variant = self._variant(store, endpoint, variants[0])
+            return ServerlessFleet(variant, serverless["MaxConcurrency"], self._session())
         delta = sum(variant["InitialInstanceCount"] for variant in variants)
         used = sum(
             len(variant.instances)
@@ -156,7 +163,7 @@ class Endpoints:
         return Variant(
             name=name,
             weight=variant["InitialVariantWeight"],
-            count=variant["InitialInstanceCount"],
+            count=variant.get("InitialInstanceCount", 0),
             image=container.image,
             start=lambda: self._start(store.place.region, container, role, endpoint.name, name),
             startup_seconds=variant.get("ContainerStartupHealthCheckTimeoutInSeconds", DEFAULT_STARTUP_SECONDS),
@@ -192,7 +199,7 @@ def retained(endpoint: Endpoint, config: Document, request: Document) -> list[Do
     for variant in variants:
         current = serving.get(variant["VariantName"])
         properties: Document = {}
-        if current and "DesiredInstanceCount" not in excluded:
+        if current and current.count and "DesiredInstanceCount" not in excluded:
             properties["InitialInstanceCount"] = current.count
         if current and "DesiredWeight" not in excluded:
             properties["InitialVariantWeight"] = current.weight
@@ -211,14 +218,16 @@ def describe(endpoint: Endpoint) -> Document:
         "LastModifiedTime": endpoint.modified,
     }
     if endpoint.fleet is not None:
+        serverless = endpoint.config["ProductionVariants"][0].get("ServerlessConfig")
         answer["ProductionVariants"] = [
             {
                 "VariantName": variant.name,
                 "DeployedImages": [{"SpecifiedImage": variant.image, "ResolvedImage": variant.image}],
                 "CurrentWeight": variant.weight,
                 "DesiredWeight": variant.weight,
-                "CurrentInstanceCount": len(variant.instances),
+                "CurrentInstanceCount": len(variant.instances) if variant.count else 0,
                 "DesiredInstanceCount": variant.count,
+                **({"CurrentServerlessConfig": serverless} if serverless else {}),
             }
             for variant in endpoint.fleet.variants
         ]

@@ -19,7 +19,8 @@ class AwsError(Exception):
 
     def response(self) -> tuple[int, dict[str, str], bytes]:
         """The HTTP answer, readable to clients of AWS's JSON 1.1 and REST-JSON protocols alike."""
-        document = {"__type": self.code, "message": self.message, "Message": self.message, **self.fields}
+        said = self.message or None  # a throttle's is null
+        document = {"__type": self.code, "message": said, "Message": said, **self.fields}
         headers = {"content-type": "application/x-amz-json-1.1", "x-amzn-errortype": self.code}
         return self.status, headers, json.dumps(document).encode()
 

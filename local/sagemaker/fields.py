@@ -21,8 +21,11 @@ SERVED: dict[str, frozenset[str]] = {
             "InitialInstanceCount",
             "InitialVariantWeight",
             "ContainerStartupHealthCheckTimeoutInSeconds",
+            "ServerlessConfig",
         }
     ),
+    # Not ProvisionedConcurrency: servers that are kept warm.
+    "ServerlessConfig": frozenset({"MaxConcurrency"}),
     "CreateEndpoint": frozenset({"EndpointName", "EndpointConfigName", "Tags", "DeploymentConfig"}),
     "UpdateEndpoint": frozenset(
         {
@@ -57,6 +60,8 @@ RECORDED: dict[str, frozenset[str]] = {
             "InferenceAmiVersion",
         }
     ),
+    # A server takes what memory it needs.
+    "ServerlessConfig": frozenset({"MemorySizeInMB"}),
     "CreateEndpoint": frozenset(),
     "UpdateEndpoint": frozenset({"RetainDeploymentConfig"}),
 }

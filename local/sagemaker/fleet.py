@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import aiohttp
 
@@ -21,6 +22,14 @@ DRAIN_SECONDS = 60.0
 Start = Callable[[], Awaitable[Instance]]
 
 
+class NoServer(Exception):
+    """No server can take a request now; the text says why, where it is known."""
+
+
+class Busy(Exception):
+    """The endpoint takes no more requests at once."""
+
+
 @dataclass(eq=False)
 class Variant:
     """A share of an endpoint's traffic, and the equal servers that answer it."""
@@ -33,6 +42,25 @@ class Variant:
     startup_seconds: float = DEFAULT_STARTUP_SECONDS
     instances: list[Instance] = field(default_factory=list)
     credit: float = 0.0
+
+
+class Servers(Protocol):
+    """What an endpoint needs of the servers behind it."""
+
+    variants: list[Variant]
+
+    async def start(self) -> None:
+        """Raises `ServerFailed` when the model does not come up."""
+
+    def serving(self, target: str | None) -> contextlib.AbstractAsyncContextManager[tuple[Variant, Instance]]:
+        """The server for one request, of the named variant or of any. Raises `NoServer` and `Busy`."""
+        ...
+
+    async def drain(self) -> None:
+        """Stops every server after the requests under way."""
+
+    async def stop(self) -> None:
+        """Stops every server now."""
 
 
 class Fleet:
@@ -84,14 +112,17 @@ class Fleet:
         chosen.instances.append(instance)
         return chosen, instance
 
-    @contextlib.contextmanager
-    def occupied(self, instance: Instance) -> Iterator[None]:
-        """Counts a request as under way on the instance."""
-        instance.busy += 1
+    @contextlib.asynccontextmanager
+    async def serving(self, target: str | None) -> AsyncIterator[tuple[Variant, Instance]]:
+        """The server whose turn it is (see `route`), busy as long as the request lasts. Raises `NoServer`."""
+        chosen = self.route(target)
+        if chosen is None:
+            raise NoServer
+        chosen[1].busy += 1
         try:
-            yield
+            yield chosen
         finally:
-            instance.busy -= 1
+            chosen[1].busy -= 1
 
     async def drain(self) -> None:
         """Stops every server after the requests under way."""
@@ -115,23 +146,7 @@ class Fleet:
             variant.instances.clear()
 
     async def _add(self, variant: Variant) -> None:
-        try:
-            instance = await variant.start()
-        except (ValueError, LookupError, OSError) as error:
-            raise ServerFailed(str(error)) from error
-        try:
-            await instance.wait_until_ready(self._session, variant.startup_seconds)
-        except ServerFailed as error:
-            await instance.stop()
-            # AWS's sentence, with the reason that AWS leaves in the log.
-            raise ServerFailed(
-                f"The primary container for production variant {variant.name} did not pass the ping health check: "
-                f"{error}"
-            ) from error
-        except BaseException:
-            await instance.stop()
-            raise
-        variant.instances.append(instance)
+        variant.instances.append(await healthy(variant, self._session))
 
     def _heal(self, variant: Variant) -> None:
         """Replaces servers that have ended by themselves, as SageMaker restarts a container."""
@@ -149,3 +164,23 @@ class Fleet:
         # A model that no longer loads stays away; the others go on, and the log says why.
         with contextlib.suppress(ServerFailed):
             await self._add(variant)
+
+
+async def healthy(variant: Variant, session: aiohttp.ClientSession) -> Instance:
+    """A new server of the variant that answers /ping. Raises `ServerFailed`, and leaves no process behind then."""
+    try:
+        instance = await variant.start()
+    except (ValueError, LookupError, OSError) as error:
+        raise ServerFailed(str(error)) from error
+    try:
+        await instance.wait_until_ready(session, variant.startup_seconds)
+    except ServerFailed as error:
+        await instance.stop()
+        # AWS's sentence, with the reason that AWS leaves in the log.
+        raise ServerFailed(
+            f"The primary container for production variant {variant.name} did not pass the ping health check: {error}"
+        ) from error
+    except BaseException:
+        await instance.stop()
+        raise
+    return instance

@@ -107,6 +107,8 @@ def create_config(store: Store, request: Document) -> Document:
     names = [variant["VariantName"] for variant in variants]
     if len(set(names)) < len(names):
         raise invalid(f"Production variant names must be unique, received {', '.join(names)}.")
+    if len(variants) > 1 and any("ServerlessConfig" in variant for variant in variants):
+        raise invalid("A serverless endpoint can have only one production variant.")
     if not any(variant["InitialVariantWeight"] > 0 for variant in variants):
         raise invalid("At least one production variant must have an InitialVariantWeight above 0.")
     kept = {key: value for key, value in request.items() if key != "Tags" and value is not None}
@@ -120,9 +122,34 @@ def _variant(store: Store, variant: Document) -> Document:
     refuse_unserved("ProductionVariant", variant)
     if not variant.get("ModelName"):
         raise unserved("A production variant without ModelName (for inference components)")
-    store.model(variant["ModelName"])
+    model = store.model(variant["ModelName"])
+    if variant.get("ServerlessConfig") is not None:
+        _check_serverless(variant, model)
+        return {"InitialVariantWeight": 1.0, **variant}
     for needed in ("InitialInstanceCount", "InstanceType"):
         if not variant.get(needed):
             raise invalid(f"{needed} must be specified for production variant {variant['VariantName']}.")
     # 1.0 by default: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProductionVariant.html
     return {"InitialVariantWeight": 1.0, **variant}
+
+
+def _check_serverless(variant: Document, model: Document) -> None:
+    """What a serverless variant may not have; the wording is ours.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html#serverless-endpoints-how-it-works-exclusions
+    """
+    name, config = variant["VariantName"], variant["ServerlessConfig"]
+    refuse_unserved("ServerlessConfig", config)
+    for excluded in ("InitialInstanceCount", "InstanceType", "AcceleratorType", "VolumeSizeInGB"):
+        if variant.get(excluded) is not None:
+            raise invalid(f"{excluded} cannot be specified with ServerlessConfig for production variant {name}.")
+    if config["MemorySizeInMB"] % 1024:
+        raise invalid(
+            f"MemorySizeInMB of production variant {name} must be a multiple of 1024, "
+            f"received {config['MemorySizeInMB']}."
+        )
+    if model.get("EnableNetworkIsolation") or model.get("VpcConfig"):
+        raise invalid(
+            f"Model {model['ModelName']} has network isolation or a VPC configuration, which serverless endpoints "
+            "do not support."
+        )

@@ -9,11 +9,15 @@ import aiohttp
 
 from local.sagemaker.aws import Aws, Place, Request, Response, partition
 from local.sagemaker.errors import AwsError, denied, unserved
-from local.sagemaker.fleet import Variant
+from local.sagemaker.fleet import Busy, NoServer, Variant
+from local.sagemaker.serverless import ServerlessFleet
 from local.sagemaker.store import Endpoint, Store
 
 MAX_BODY = 6 * 1024**2
 """https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html"""
+
+MAX_SERVERLESS_BODY = 4 * 1024**2
+"""https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html"""
 
 SECONDS = 60.0
 """A model container must answer within this: same page."""
@@ -55,28 +59,32 @@ class Runtime:
         )
         if message is not None:
             raise denied(message)
-        if len(request.body) > MAX_BODY:
-            # Recorded from AWS with its earlier limit: the code of this error is its status.
-            raise AwsError("413", f"HTTP content length exceeded {MAX_BODY} bytes.", status=413)
         for header, parameter in UNSERVED.items():
             if header in request.headers:
                 raise AwsError("ValidationError", str(unserved(parameter)))
         endpoint = store.endpoints.get(name.lower())
         if endpoint is None or endpoint.fleet is None or endpoint.status == "Deleting":
             raise AwsError("ValidationError", f"Endpoint {name} of account {place.account} not found.")
-        return await self._pass_on(place, endpoint, request)
+        limit = MAX_SERVERLESS_BODY if isinstance(endpoint.fleet, ServerlessFleet) else MAX_BODY
+        if len(request.body) > limit:
+            # Recorded from AWS with its earlier limit: the code of this error is its status.
+            raise AwsError("413", f"HTTP content length exceeded {limit} bytes.", status=413)
+        try:
+            return await self._pass_on(place, endpoint, request)
+        except NoServer as problem:
+            message = str(problem) or "No instance of the endpoint is able to answer."
+            raise AwsError("ServiceUnavailable", message, status=503) from problem
+        except Busy:
+            # Its message is null, as others have recorded: https://github.com/opensearch-project/ml-commons/issues/2429
+            raise AwsError("ThrottlingException", "") from None
 
     async def _pass_on(self, place: Place, endpoint: Endpoint, request: Request) -> Response:
         assert endpoint.fleet is not None
         fleet, target = endpoint.fleet, request.headers.get("x-amzn-sagemaker-target-variant")
         if target is not None and target not in {variant.name for variant in fleet.variants}:
             raise AwsError("ValidationError", f"Variant {target} not found for endpoint {endpoint.name}.")
-        chosen = fleet.route(target)
-        if chosen is None:
-            raise AwsError("ServiceUnavailable", "No instance of the endpoint is able to answer.", status=503)
-        variant, instance = chosen
         headers = _forwarded(request.headers)
-        with fleet.occupied(instance):
+        async with fleet.serving(target) as (variant, instance):
             try:
                 async with self._session().post(
                     f"{instance.url}/invocations",

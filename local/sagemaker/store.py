@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from local.sagemaker.aws import Document, Place
 from local.sagemaker.errors import invalid
-from local.sagemaker.fleet import Fleet
+from local.sagemaker.fleet import Servers
 
 PAGE = 10
 """Entries of a list where the caller does not say: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListEndpoints.html"""
@@ -26,7 +26,7 @@ class Endpoint:
     status: str = "Creating"
     failure: str | None = None
     deployment: Document | None = None
-    fleet: Fleet | None = None
+    fleet: Servers | None = None
     created: float = field(default_factory=time.time)
     modified: float = field(default_factory=time.time)
 

@@ -158,7 +158,6 @@ def test_a_model_that_is_not_served_is_refused_by_name(cloud: Cloud, model: Any,
     assert words in message
 
 
-SERVERLESS = {"MemorySizeInMB": 2048, "MaxConcurrency": 1}
 CAPTURE = {
     "InitialSamplingPercentage": 100,
     "DestinationS3Uri": "s3://bucket/key",
@@ -172,7 +171,6 @@ CAPTURE = {
         ({"DataCaptureConfig": CAPTURE}, "CreateEndpointConfig.DataCaptureConfig"),
         ({"AsyncInferenceConfig": {"OutputConfig": {}}}, "CreateEndpointConfig.AsyncInferenceConfig"),
         ({"ShadowProductionVariants": [variant_of()]}, "CreateEndpointConfig.ShadowProductionVariants"),
-        ({"variant": {"ServerlessConfig": SERVERLESS}}, "ProductionVariant.ServerlessConfig"),
         ({"variant": {"ManagedInstanceScaling": {}}}, "ProductionVariant.ManagedInstanceScaling"),
         ({"variant": {"ModelName": "absent"}}, f'Could not find model "{ARN}model/absent".'),
         ({"variant": {"InitialVariantWeight": 0.0}}, "InitialVariantWeight above 0"),

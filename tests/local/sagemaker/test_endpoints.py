@@ -228,7 +228,7 @@ def test_a_server_that_ends_by_itself_is_replaced(ready: Cloud) -> None:
     ready.put_config("two", {"ModelName": "a", "InitialInstanceCount": 2})
     ready.put_endpoint("E", "two")
     fleet = endpoint(ready).fleet
-    assert fleet is not None
+    assert isinstance(fleet, Fleet)
     dead, living = pids(ready)
     killed = next(i for i in fleet.variants[0].instances if i.process.pid == dead)
     os.kill(dead, signal.SIGKILL)

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from local.sagemaker import runtime
 from local.sagemaker.aws import Place
+from local.sagemaker.fleet import Fleet
 from model import train
 from tests.local.sagemaker.around import ACCOUNT, REGION, Call, Cloud, program, sample_model
 
@@ -139,7 +140,7 @@ def test_a_server_that_ends_under_a_request_is_an_error_of_this_request_only(clo
 async def _turn(cloud: Cloud) -> None:
     """Lets the replacement of the endpoint's server go on to its end."""
     fleet = cloud.sagemaker.store(Place(ACCOUNT, REGION)).endpoint("Plays").fleet
-    assert fleet is not None
+    assert isinstance(fleet, Fleet)
     await asyncio.gather(*fleet._healing)
     for variant in fleet.variants:
         for instance in variant.instances:
