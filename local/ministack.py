@@ -221,12 +221,6 @@ def authorize(access_key: str, action: str, resource: str, *, region: str) -> st
 
 
 _trusted: dict[tuple[str, str, str], bool] = {}
-# For whose sake a service assumes a role, where its caller does not say: one of the service's own resources.
-_SOURCES = {
-    "states.amazonaws.com": "states:{region}:{account}:stateMachine:any",
-    "lambda.amazonaws.com": "lambda:{region}:{account}:function:any",
-    "sagemaker.amazonaws.com": "sagemaker:{region}:{account}:model/any",
-}
 
 
 def _assumable(role: Mapping[str, Any], service: str, source_arn: str) -> bool:
@@ -280,16 +274,15 @@ _SESSION_SECONDS = 12 * 3600
 _role_sessions: dict[tuple[str, str, str], tuple[float, Credentials]] = {}
 
 
-def role_session(role_arn: str, session_name: str, *, service: str, source_arn: str = "") -> Credentials:
+def role_session(role_arn: str, session_name: str, *, service: str, source_arn: str) -> Credentials:
     """Credentials of the role as `service` ("states.amazonaws.com") has them; one session a name, kept.
 
-    `source_arn` is the resource that the service acts for, which a trust policy may name (`aws:SourceArn`).
-    Raises RoleError when the role does not exist or its trust policy does not name the service.
+    `source_arn` is what the service acts for: a trust policy may name it (`aws:SourceArn`) and its account
+    (`aws:SourceAccount`). Raises RoleError when the role does not exist, or its trust policy lets the service not
+    assume it for that.
     """
     role = _role(role_arn)
-    account, region = here()
-    known_source = "arn:aws:" + _SOURCES.get(service, "::{region}:{account}:").format(region=region, account=account)
-    if role is None or not _assumable(role, service, source_arn or known_source):
+    if role is None or not _assumable(role, service, source_arn):
         raise RoleError(
             f"Neither the global service principal {service}, nor the regional one is authorized to assume "
             f"the provided role {role_arn}."
@@ -299,8 +292,7 @@ def role_session(role_arn: str, session_name: str, *, service: str, source_arn: 
     if known is not None and known[0] > time.time():
         return known[1]
     fresh = Credentials(f"ASIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30), secrets.token_urlsafe(60))
-    name = role_arn.rsplit("/", 1)[-1]
-    account = role_arn.split(":")[4]
+    name, account = role_arn.rsplit("/", 1)[-1], role_arn.split(":")[4]
     _sts.register_session(
         fresh.access_key,
         {

@@ -108,9 +108,10 @@ class Functions:
         """The version's processes; new ones when its code or configuration has changed since the last call."""
         config = function.config
         version = str(config.get("Version", "$LATEST"))
-        arn = ":".join(str(config["FunctionArn"]).split(":")[:7]) + f":{version}"
-        role = str(config.get("Role", ""))
-        credentials = ministack.role_session(role, str(config["FunctionName"]), service="lambda.amazonaws.com")
+        unqualified = ":".join(str(config["FunctionArn"]).split(":")[:7])
+        arn = f"{unqualified}:{version}"
+        role, name = str(config.get("Role", "")), str(config["FunctionName"])
+        credentials = ministack.role_session(role, name, service="lambda.amazonaws.com", source_arn=unqualified)
         seen = ("Handler", "Runtime", "MemorySize", "Environment", "LoggingConfig")
         settings = json.dumps({name: config.get(name) for name in seen}, sort_keys=True)
         wanted = _Version(str(config.get("CodeSha256")), settings, credentials.access_key)

@@ -17,6 +17,14 @@ class Place:
         """An ARN as SageMaker writes it, with the name in lower case."""
         return f"arn:{partition(self.region)}:sagemaker:{self.region}:{self.account}:{kind}/{name.lower()}"
 
+    @property
+    def source_arn(self) -> str:
+        """What SageMaker names as the source when it assumes a model's role: no one model, but this very text.
+
+        https://docs.aws.amazon.com/sagemaker/latest/dg/security-confused-deputy-prevention.html#security-confused-deputy-inference
+        """
+        return f"arn:{partition(self.region)}:sagemaker:{self.region}:{self.account}:*"
+
 
 def partition(region: str) -> str:
     """The part of AWS that a region belongs to, as its ARNs name it."""
@@ -38,8 +46,11 @@ class Aws(Protocol):
     def authorize(self, access_key: str, action: str, resource: str, *, region: str) -> str | None:
         """None when IAM allows the action, else IAM's message."""
 
-    def role_session(self, role_arn: str, session_name: str, *, service: str) -> HasAccessKey:
-        """Credentials of a role as `service` has them. Raises `ValueError` when it may not assume the role."""
+    def role_session(self, role_arn: str, session_name: str, *, service: str, source_arn: str) -> HasAccessKey:
+        """Credentials of a role as `service` has them when it acts for `source_arn`.
+
+        Raises `ValueError` when it may not assume the role.
+        """
 
     def read_object(self, bucket: str, key: str) -> bytes:
         """An object's content. Raises `LookupError` or `OSError` when there is none."""

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from local.sagemaker import instance
-from local.sagemaker.aws import Aws, Document
+from local.sagemaker.aws import Aws, Document, Place
 from local.sagemaker.errors import AwsError, invalid
 from local.sagemaker.fields import refuse_deployment, refuse_unserved
 from local.sagemaker.fleet import DEFAULT_STARTUP_SECONDS, Fleet, Servers, Variant
@@ -165,12 +165,12 @@ class Endpoints:
             weight=variant["InitialVariantWeight"],
             count=variant.get("InitialInstanceCount", 0),
             image=container.image,
-            start=lambda: self._start(store.place.region, container, role, endpoint.name, name),
+            start=lambda: self._start(store.place, container, role, endpoint.name, name),
             startup_seconds=variant.get("ContainerStartupHealthCheckTimeoutInSeconds", DEFAULT_STARTUP_SECONDS),
         )
 
     async def _start(
-        self, region: str, container: Container, role: str | None, endpoint: str, variant: str
+        self, place: Place, container: Container, role: str | None, endpoint: str, variant: str
     ) -> Instance:
         data = None if container.data is None else await asyncio.to_thread(self._aws.read_object, *container.data)
         group, stream = f"/aws/sagemaker/Endpoints/{endpoint}", f"{variant}/local"
@@ -179,10 +179,11 @@ class Endpoints:
             # A model without a role has no log; nor has one whose role has gone since.
             with contextlib.suppress(ValueError):
                 if role is not None:
-                    session = self._aws.role_session(role, "SageMaker", service=PRINCIPAL)
+                    source = place.source_arn
+                    session = self._aws.role_session(role, "SageMaker", service=PRINCIPAL, source_arn=source)
                     self._aws.log(session.access_key, group, stream, line)
 
-        return await instance.start(data, container.environment, region, log)
+        return await instance.start(data, container.environment, place.region, log)
 
 
 def retained(endpoint: Endpoint, config: Document, request: Document) -> list[Document]:

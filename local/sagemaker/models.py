@@ -87,7 +87,7 @@ def _check_access(store: Store, aws: Aws, role: str | None, bucket: str, key: st
     )
     resource = f"arn:{partition(store.place.region)}:s3:::{bucket}/{key}"
     try:
-        session = aws.role_session(role, "SageMaker", service=PRINCIPAL)
+        session = aws.role_session(role, "SageMaker", service=PRINCIPAL, source_arn=store.place.source_arn)
         message = aws.authorize(session.access_key, "s3:GetObject", resource, region=store.place.region)
         if message is not None:
             raise problem

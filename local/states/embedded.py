@@ -16,12 +16,13 @@ _SERVICE = "states.amazonaws.com"
 class EmbeddedAws:
     """See `local.states.integrations.Aws`."""
 
-    def access_key(self, role_arn: str) -> str:
+    def access_key(self, role_arn: str, machine_arn: str) -> str:
         """See `Aws`."""
         try:
-            return ministack.role_session(role_arn, "StepFunctions", service=_SERVICE).access_key
+            session = ministack.role_session(role_arn, "StepFunctions", service=_SERVICE, source_arn=machine_arn)
         except ministack.RoleError as problem:
             raise ServiceError("AccessDeniedException", str(problem), 400) from problem
+        return session.access_key
 
     def authorize(self, access_key: str, action: str, resource: str, region: str) -> str | None:
         """See `Aws`."""

@@ -171,7 +171,7 @@ class Running:
             },
             "StateMachine": {"Id": machine.arn + child, "Name": machine.name + child},
         }
-        caller = Caller(machine.role_arn, machine.region, self._aws)
+        caller = Caller(machine.role_arn, machine.arn, self._aws)
         return interpreter.Branch(interpreter.Surroundings(caller, self._clock, recorder, context, self))
 
     # Map Runs

@@ -39,8 +39,8 @@ class Answer(Protocol):
 class Aws(Protocol):
     """The AWS that Tasks call."""
 
-    def access_key(self, role_arn: str) -> str:
-        """The access key of a session of the role, assumed as Step Functions. Raises `ServiceError`."""
+    def access_key(self, role_arn: str, machine_arn: str) -> str:
+        """The access key of a session of the role, assumed as Step Functions for a machine. Raises `ServiceError`."""
         ...
 
     def authorize(self, access_key: str, action: str, resource: str, region: str) -> str | None:
@@ -65,13 +65,18 @@ class Caller:
     """On whose behalf a Task calls: the machine's own role, in the machine's region."""
 
     role_arn: str
-    region: str
+    machine_arn: str
     aws: Aws
+
+    @property
+    def region(self) -> str:
+        """The machine's."""
+        return self.machine_arn.split(":")[3]
 
     @property
     def access_key(self) -> str:
         """The access key of the machine's role. Raises `ServiceError` when the role cannot be assumed."""
-        return self.aws.access_key(self.role_arn)
+        return self.aws.access_key(self.role_arn, self.machine_arn)
 
     def authorization(self, signing_name: str) -> str:
         """The header that names the caller. Nothing leaves the process, so there is no signature to check."""

@@ -11,6 +11,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from stacks.constructs.model_image import model_image
+from stacks.constructs.trust import sagemaker_here
 from stacks.settings import Settings
 
 METRICS_NAMESPACE = "/aws/sagemaker/Endpoints"
@@ -27,7 +28,7 @@ class ModelEndpoint(Construct):
         super().__init__(scope, construct_id)
         self.asset = assets.Asset(self, "Archive", path=str(archive))
         image = model_image(self, settings)
-        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
+        self.role = iam.Role(self, "Role", assumed_by=sagemaker_here(self))
         image.repository.grant_pull(self.role)
         self._grant_model_data(self.role)
         self._grant_monitoring(self.role)

@@ -12,6 +12,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from stacks.constructs.function_build import SOURCES, Target, build_function
+from stacks.constructs.trust import lambda_here
 from stacks.settings import Settings
 
 
@@ -40,7 +41,7 @@ class PythonFunction(Construct):
         self.log_group = logs.LogGroup(
             self, "Logs", retention=settings.log_retention, removal_policy=settings.removal_policy
         )
-        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        self.role = iam.Role(self, "Role", assumed_by=lambda_here(self))
         self.log_group.grant_write(self.role)
         self.function = lambda_python.PythonFunction(
             self,

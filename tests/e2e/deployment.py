@@ -14,11 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from botocore.exceptions import ClientError
+
 from local.cdk import CLI, node
 from local.embedded import NO_PERSON
 from local.server import Ready
 from local.workflows import Account
-from tests.synthesis import ROOT, STACKS, Assembly
+from tests.synthesis import ROOT, STACKS, Assembly, unhashed
 
 Json = Any
 _T = TypeVar("_T")
@@ -94,6 +96,23 @@ class Deployment:
             stack: {it["LogicalResourceId"]: it["PhysicalResourceId"] for it in resources}
             for stack, resources in described.items()
         }
+
+    def named(self, stack: str, logical: str) -> str:
+        """The physical id of the resource with this logical id, given without its hash."""
+        (found,) = (name for name_there, name in self.physical[stack].items() if unhashed(name_there) == logical)
+        return found
+
+    def make_model_again(self) -> str:
+        """Creates the deployed model once more, under another name: why that was refused, or nothing."""
+        sagemaker = self.client("sagemaker")
+        model = sagemaker.describe_model(ModelName=self.named("InferenceStack", "Model").rpartition("/")[2])
+        again = {name: model[name] for name in ("PrimaryContainer", "ExecutionRoleArn")}
+        try:
+            sagemaker.create_model(ModelName="again", **again)
+        except ClientError as refused:
+            return str(refused)
+        sagemaker.delete_model(ModelName="again")
+        return ""
 
     def start(self, stack: str, request: Json, name: str | None = None) -> str:
         """The ARN of a new execution of the stack's workflow. A request may also be JSON text."""

@@ -68,20 +68,6 @@ class Runs:
             self._deployment.client("s3").put_object(Bucket=bucket, Key=key, Body=self._stored)
         return self._deployment.execute(stack, {"records": [self._record]}, name)
 
-    def model(self) -> str:
-        """Creates the deployed model again, under another name: why that was refused, or nothing."""
-        sagemaker = self._deployment.client("sagemaker")
-        physical = self._deployment.physical["InferenceStack"]
-        (arn,) = (it for it in physical.values() if ":model/" in it)
-        model = sagemaker.describe_model(ModelName=arn.rpartition("/")[2])
-        again = {name: model[name] for name in ("PrimaryContainer", "ExecutionRoleArn")}
-        try:
-            sagemaker.create_model(ModelName="again", **again)
-        except ClientError as refused:
-            return str(refused)
-        sagemaker.delete_model(ModelName="again")
-        return ""
-
     def provoke_model(self) -> None:
         """Makes the model's code raise an error, which goes into the endpoint's log."""
         runtime = self._deployment.client("sagemaker-runtime")
@@ -141,7 +127,7 @@ def test_each_grant_is_needed_by_the_very_call_that_is_refused_without_it(
                 check_lost_log(deployment, grant, runs)
             elif is_models(deployment, grant):
                 with without(deployment, [grant]):
-                    said = runs.model()
+                    said = deployment.make_model_again()
                 # SageMaker's own words for it: CreateModel's ValidationException names the action and the object.
                 assert f'the role has "{grant.action}" permissions' in said
                 assert grant.resource.rpartition("/")[2] in said
@@ -191,6 +177,6 @@ def test_what_no_run_asks_for_is_what_the_table_says(deployment: Deployment, run
     with without(deployment, unneeded):
         for stack in STACKS:
             assert runs.workflow(stack).status == "SUCCEEDED"
-        assert runs.model() == ""
+        assert deployment.make_model_again() == ""
         runs.provoke_model()
     assert {group for group in groups if not runs.has_log(group)} == set()

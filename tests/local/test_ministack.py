@@ -16,6 +16,8 @@ from botocore.exceptions import ClientError
 from local import ministack
 from tests.local_aws import LAMBDA_TRUST, LocalAws
 
+FUNCTION = f"arn:aws:lambda:us-east-1:{ministack.ACCOUNT}:function:one"
+
 # Where each private name that local/ministack.py uses is. When an upgrade moves one, this says which.
 PRIVATE_NAMES = {
     "app": (
@@ -151,17 +153,17 @@ def test_a_resource_type_that_is_not_there_is_refused_by_name(aws: LocalAws) -> 
 
 def test_a_role_is_for_the_service_that_it_trusts(aws: LocalAws) -> None:
     arn = aws.role("trusting", LAMBDA_TRUST)
-    assert ministack.role_session(arn, "run", service=LAMBDA_TRUST).token
+    assert ministack.role_session(arn, "run", service=LAMBDA_TRUST, source_arn=FUNCTION).token
     with pytest.raises(ministack.RoleError, match=r"service principal states\.amazonaws\.com"):
-        ministack.role_session(arn, "run", service="states.amazonaws.com")
+        ministack.role_session(arn, "run", service="states.amazonaws.com", source_arn=FUNCTION)
     with pytest.raises(ministack.RoleError, match="role/nobody"):
-        ministack.role_session(arn.replace("trusting", "nobody"), "run", service=LAMBDA_TRUST)
+        ministack.role_session(arn.replace("trusting", "nobody"), "run", service=LAMBDA_TRUST, source_arn=FUNCTION)
 
 
 def test_a_role_may_do_what_its_policy_allows_and_no_more(aws: LocalAws) -> None:
     allowed = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::allowed/*"}
     arn = aws.role("reader", LAMBDA_TRUST, allowed)
-    session = ministack.role_session(arn, "run", service=LAMBDA_TRUST)
+    session = ministack.role_session(arn, "run", service=LAMBDA_TRUST, source_arn=FUNCTION)
     s3 = aws.client("s3")
     s3.create_bucket(Bucket="allowed")
     s3.put_object(Bucket="allowed", Key="key", Body=b"content")
@@ -177,7 +179,7 @@ def test_a_role_may_do_what_its_policy_allows_and_no_more(aws: LocalAws) -> None
 def test_authorize_gives_the_message_of_aws(aws: LocalAws) -> None:
     endpoint = "arn:aws:sagemaker:us-east-1:000000000000:endpoint/one"
     allowed = {"Effect": "Allow", "Action": "sagemaker:InvokeEndpoint", "Resource": endpoint}
-    key = ministack.role_session(aws.role("caller", LAMBDA_TRUST, allowed), "run", service=LAMBDA_TRUST).access_key
+    key = ministack.role_session(aws.role("caller", LAMBDA_TRUST, allowed), "run", service=LAMBDA_TRUST, source_arn=FUNCTION).access_key
     assert ministack.authorize(key, "sagemaker:InvokeEndpoint", endpoint, region="us-east-1") is None
     assert ministack.authorize(key, "sagemaker:InvokeEndpoint", endpoint + "2", region="us-east-1") == (
         "User: arn:aws:sts::000000000000:assumed-role/caller/run is not authorized to perform: "
@@ -188,7 +190,7 @@ def test_authorize_gives_the_message_of_aws(aws: LocalAws) -> None:
 
 def test_a_changed_policy_takes_effect_at_the_next_call(aws: LocalAws) -> None:
     arn = aws.role("changing-policy", LAMBDA_TRUST)
-    key = ministack.role_session(arn, "run", service=LAMBDA_TRUST).access_key
+    key = ministack.role_session(arn, "run", service=LAMBDA_TRUST, source_arn=FUNCTION).access_key
     assert ministack.authorize(key, "s3:GetObject", "arn:aws:s3:::a/b", region="us-east-1") is not None
     statement = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
@@ -294,7 +296,7 @@ def test_a_bucket_that_refuses_plain_http_takes_requests(aws: LocalAws) -> None:
     s3.create_bucket(Bucket="encrypted-only")
     arn = "arn:aws:s3:::encrypted-only"
     allowed = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"{arn}/*"}
-    session = ministack.role_session(aws.role("writer", LAMBDA_TRUST, allowed), "run", service=LAMBDA_TRUST)
+    session = ministack.role_session(aws.role("writer", LAMBDA_TRUST, allowed), "run", service=LAMBDA_TRUST, source_arn=FUNCTION)
     refused = {
         "Effect": "Deny",
         "Principal": "*",

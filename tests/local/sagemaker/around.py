@@ -56,8 +56,8 @@ class Memory:
             return None
         return f"User: {access_key} is not authorized to perform: {action} on resource: {resource}"
 
-    def role_session(self, role_arn: str, session_name: str, *, service: str) -> Key:
-        if role_arn != ROLE or service != "sagemaker.amazonaws.com":
+    def role_session(self, role_arn: str, session_name: str, *, service: str, source_arn: str) -> Key:
+        if role_arn != ROLE or service != "sagemaker.amazonaws.com" or not source_arn.endswith(f":{ACCOUNT}:*"):
             raise ValueError(f"{service} may not assume {role_arn}")
         return Key(role_arn)
 

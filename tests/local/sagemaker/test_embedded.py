@@ -170,7 +170,8 @@ def test_a_role_without_the_grant_cannot_invoke(aws: LocalAws) -> None:
     account = sts.get_caller_identity()["Account"]
     aws.role("no-grants", "states.amazonaws.com")
     arn = aws.client("iam").get_role(RoleName="no-grants")["Role"]["Arn"]
-    session = ministack.role_session(arn, "test", service="states.amazonaws.com")
+    machine = f"arn:aws:states:us-east-1:{account}:stateMachine:any"
+    session = ministack.role_session(arn, "test", service="states.amazonaws.com", source_arn=machine)
     runtime = aws.client("sagemaker-runtime", key=session.access_key, secret=session.secret_key, token=session.token)
 
     with pytest.raises(ClientError) as caught:

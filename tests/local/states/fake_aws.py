@@ -51,7 +51,7 @@ class FakeAws:
     sent: list[AWSPreparedRequest] = field(default_factory=list)
     logged: list[tuple[str, str, Json]] = field(default_factory=list)
 
-    def access_key(self, role_arn: str) -> str:
+    def access_key(self, role_arn: str, machine_arn: str) -> str:
         """See `Aws`."""
         return f"key-of-{role_arn.rpartition('/')[2]}"
 

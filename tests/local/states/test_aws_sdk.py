@@ -219,7 +219,7 @@ def test_an_error_shape_becomes_an_exception(shape: str, name: str) -> None:
 
 def test_a_role_that_cannot_be_assumed_fails_the_task() -> None:
     class Unassumable(FakeAws):
-        def access_key(self, role_arn: str) -> str:
+        def access_key(self, role_arn: str, machine_arn: str) -> str:
             raise ServiceError("AccessDeniedException", f"{ACCOUNT} may not assume it", 400)
 
     task = {

@@ -16,7 +16,7 @@ from local.states.integrations import Caller
 from local.states.json_array import JsonArray
 from local.states.objects import Objects
 from local.states.readers import MAX_ITEMS, ItemSource
-from tests.local.states.fake_aws import REGION, ROLE
+from tests.local.states.fake_aws import MACHINE, ROLE
 from tests.local.states.fake_s3 import BUCKET, FakeS3
 from tests.local.states.reading_memory import peaks
 
@@ -28,7 +28,7 @@ def source(kind: str, content: bytes | Mapping[str, bytes], *, aws: FakeS3 | Non
     aws = aws or FakeS3()
     aws.objects |= content if isinstance(content, Mapping) else {"in": content}
     arguments = more.pop("arguments", {"Bucket": BUCKET, "Key": "in"})
-    return ItemSource(Objects(Caller(ROLE, REGION, aws)), kind, arguments, **more)
+    return ItemSource(Objects(Caller(ROLE, MACHINE, aws)), kind, arguments, **more)
 
 
 async def taken(items: ItemSource) -> list[Json]:

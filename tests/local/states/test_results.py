@@ -13,7 +13,7 @@ from local.states.failures import StateFailure
 from local.states.integrations import Caller
 from local.states.objects import Objects
 from local.states.results import Child, ResultFiles
-from tests.local.states.fake_aws import REGION, ROLE
+from tests.local.states.fake_aws import MACHINE, ROLE
 from tests.local.states.fake_s3 import BUCKET, FakeS3
 
 Json = Any
@@ -31,7 +31,7 @@ def written(
     """Does the work on new result files."""
 
     async def run() -> ResultFiles:
-        files = ResultFiles(Objects(Caller(ROLE, REGION, aws)), BUCKET, prefix, RUN, **more)
+        files = ResultFiles(Objects(Caller(ROLE, MACHINE, aws)), BUCKET, prefix, RUN, **more)
         await work(files)
         return files
 

@@ -1,0 +1,28 @@
+"""Who may assume a role: one service, on behalf of this account alone."""
+
+from __future__ import annotations
+
+from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+
+def lambda_here(scope: Construct) -> iam.IPrincipal:
+    """Lambda, for this account's functions.
+
+    AWS's documentation names no condition for the roles of functions; AWS's own samples have this one. The
+    function's ARN as the source is not confirmed, and its name is not known before its role is made.
+    """
+    account = {"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}}
+    return iam.ServicePrincipal("lambda.amazonaws.com", conditions=account)
+
+
+def sagemaker_here(scope: Construct) -> iam.IPrincipal:
+    """SageMaker, for this account's models in this region. For inference it names no one model or endpoint.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/security-confused-deputy-prevention.html#security-confused-deputy-inference
+    """
+    stack = Stack.of(scope)
+    source = stack.format_arn(service="sagemaker", resource="*", arn_format=ArnFormat.NO_RESOURCE_NAME)
+    conditions = {"ArnLike": {"aws:SourceArn": source}, "StringEquals": {"aws:SourceAccount": stack.account}}
+    return iam.ServicePrincipal("sagemaker.amazonaws.com", conditions=conditions)
