@@ -179,7 +179,9 @@ def test_a_role_may_do_what_its_policy_allows_and_no_more(aws: LocalAws) -> None
 def test_authorize_gives_the_message_of_aws(aws: LocalAws) -> None:
     endpoint = "arn:aws:sagemaker:us-east-1:000000000000:endpoint/one"
     allowed = {"Effect": "Allow", "Action": "sagemaker:InvokeEndpoint", "Resource": endpoint}
-    key = ministack.role_session(aws.role("caller", LAMBDA_TRUST, allowed), "run", service=LAMBDA_TRUST, source_arn=FUNCTION).access_key
+    key = ministack.role_session(
+        aws.role("caller", LAMBDA_TRUST, allowed), "run", service=LAMBDA_TRUST, source_arn=FUNCTION
+    ).access_key
     assert ministack.authorize(key, "sagemaker:InvokeEndpoint", endpoint, region="us-east-1") is None
     assert ministack.authorize(key, "sagemaker:InvokeEndpoint", endpoint + "2", region="us-east-1") == (
         "User: arn:aws:sts::000000000000:assumed-role/caller/run is not authorized to perform: "
@@ -296,7 +298,9 @@ def test_a_bucket_that_refuses_plain_http_takes_requests(aws: LocalAws) -> None:
     s3.create_bucket(Bucket="encrypted-only")
     arn = "arn:aws:s3:::encrypted-only"
     allowed = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"{arn}/*"}
-    session = ministack.role_session(aws.role("writer", LAMBDA_TRUST, allowed), "run", service=LAMBDA_TRUST, source_arn=FUNCTION)
+    session = ministack.role_session(
+        aws.role("writer", LAMBDA_TRUST, allowed), "run", service=LAMBDA_TRUST, source_arn=FUNCTION
+    )
     refused = {
         "Effect": "Deny",
         "Principal": "*",
