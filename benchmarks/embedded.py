@@ -37,14 +37,15 @@ def _calls(aws: LocalAws) -> Figures:
     everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     role = aws.role("bench", LAMBDA_TRUST, everything)
     client = aws.client("lambda")
-    client.create_function(
+    function = client.create_function(
         FunctionName="echo",
         Role=role,
         Runtime="python3.13",
         Handler="app.handler",
         Code={"ZipFile": zipped(app="def handler(event, context):\n    return event")},
     )
-    key = ministack.role_session(role, "bench", service=LAMBDA_TRUST).access_key
+    source = function["FunctionArn"]
+    key = ministack.role_session(role, "bench", service=LAMBDA_TRUST, source_arn=source).access_key
 
     async def invoke() -> None:
         await current().invoke("echo", b"{}")
