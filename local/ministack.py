@@ -189,6 +189,15 @@ def _pin_nothing(*_origin: Any) -> None:
 # the CDK's own bootstrap bucket has one, would refuse everything.
 _iam._request_origin = contextvars.ContextVar("origin", default=("127.0.0.1", True))
 _app.pin_request_origin = _pin_nothing
+_resolve_key = _iam._resolve_condition_key
+
+
+def _resolve_tls_version(key: str, context: Any) -> Any:
+    """MiniStack knows no `s3:TlsVersion`, and a Deny that asks for an unknown key would never apply."""
+    return "1.3" if key.lower() == "s3:tlsversion" else _resolve_key(key, context)
+
+
+_iam._resolve_condition_key = _resolve_tls_version
 
 _parse_policy = _iam.parse_policy_document
 _parsed: dict[str, list[Any]] = {}
@@ -351,9 +360,10 @@ _delete_bucket = _provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]["delete"]
 def _delete_empty_bucket(physical_id: str, properties: dict[str, Any]) -> None:
     """MiniStack would delete a bucket and all that is in it. In AWS a stack cannot."""
     bucket = _s3._buckets.get(physical_id)
-    if bucket and bucket["objects"]:
+    if bucket and (bucket["objects"] or _s3._bucket_has_versions(physical_id)):
+        every = ". You must delete all versions in the bucket." if physical_id in _s3._bucket_versioning else ""
         raise ValueError(
-            'Resource handler returned message: "The bucket you tried to delete is not empty '
+            f'Resource handler returned message: "The bucket you tried to delete is not empty{every} '
             '(Service: S3, Status Code: 409)"'
         )
     _delete_bucket(physical_id, properties)

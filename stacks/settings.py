@@ -64,8 +64,10 @@ class Settings:
     summarize_timeout: int = 300
     log_retention: RetentionDays = RetentionDays.ONE_MONTH
     removal_policy: RemovalPolicy = RemovalPolicy.DESTROY
-    encrypted_transport_only: bool = True
-    """Whether the data bucket refuses plain HTTP."""
+    noncurrent_days: int = 30
+    """How long what was overwritten or deleted in the data bucket can be had back."""
+    access_log_days: int = 90
+    """How long the notes of who reached the data bucket are kept."""
 
     def __post_init__(self) -> None:
         self._match("region", self.region, r"[a-z]{2}(-[a-z]+)+-\d", "an AWS region such as us-east-1")
@@ -98,6 +100,8 @@ class Settings:
         self._within("split_calls", self.split_calls, 3, 1_000)
         self._within("summarize_timeout", self.summarize_timeout, 1, 900)
         self._within("job_timeout", self.job_timeout, self.summarize_timeout + MARGIN_SECONDS + 1, 31_536_000)
+        self._within("noncurrent_days", self.noncurrent_days, 1, 3_650)
+        self._within("access_log_days", self.access_log_days, 1, 3_650)
         longest_step = max(self.function_timeout, ENDPOINT_SECONDS) + MARGIN_SECONDS
         if self.machine_timeout <= longest_step:
             raise InvalidSettings(
@@ -122,7 +126,6 @@ LOCAL = Settings(
     architecture=MACHINE_NAMES.get(platform.machine().lower(), platform.machine()),
     on_this_machine=True,
     log_retention=RetentionDays.ONE_DAY,
-    encrypted_transport_only=False,  # the embedded AWS speaks plain HTTP, on 127.0.0.1 only
 )
 DEV = Settings(stage="dev", log_retention=RetentionDays.ONE_WEEK)
 PROD = Settings(

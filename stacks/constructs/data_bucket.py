@@ -1,27 +1,60 @@
-"""The bucket that data sets and results lie in."""
+"""The bucket that data sets and results lie in, and the one that notes every access to it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from stacks.settings import Settings
 
+ABORT_AFTER, ACCESS_LOGS = 7, "access/"
+
 
 class DataBucket(Construct):
-    """A private, encrypted bucket, with grants as narrow as a step: `Bucket.grant_*` are far wider."""
+    """A private, encrypted, versioned bucket, with grants as narrow as a step: `Bucket.grant_*` are far wider.
+
+    Nobody reaches it in public or without TLS 1.2. Requests are noted in `logs` for `access_log_days`; what is
+    overwritten or deleted can be had back for `noncurrent_days`.
+    """
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
         super().__init__(scope, construct_id)
-        self.bucket = s3.Bucket(
+        self.logs = self._bucket("Logs", settings, expiration=Duration.days(settings.access_log_days))
+        self.bucket = self._bucket("Bucket", settings, logs=self.logs)
+
+    def _bucket(
+        self,
+        construct_id: str,
+        settings: Settings,
+        *,
+        logs: s3.Bucket | None = None,
+        expiration: Duration | None = None,
+    ) -> s3.Bucket:
+        kept = Duration.days(settings.noncurrent_days)
+        return s3.Bucket(
             self,
-            "Bucket",
+            construct_id,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=settings.encrypted_transport_only,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            versioned=True,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    abort_incomplete_multipart_upload_after=Duration.days(ABORT_AFTER),
+                    expiration=expiration,
+                    # What is left of a deleted object; an expiration by age takes it along itself.
+                    expired_object_delete_marker=None if expiration else True,
+                    noncurrent_version_expiration=kept,
+                ),
+            ],
+            server_access_logs_bucket=logs,
+            server_access_logs_prefix=ACCESS_LOGS if logs else None,
             removal_policy=settings.removal_policy,
         )
 

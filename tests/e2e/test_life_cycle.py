@@ -92,10 +92,11 @@ def test_destroy_keeps_a_bucket_with_results_and_else_leaves_nothing(deployment:
     bucket = deployment.outputs["InferenceStack"]["ResultsBucketUri"].removeprefix("s3://")
     refused = deployment.cdk("destroy", "--all", "--force", "--app", str(deployment.assembly.folder))
     assert refused.returncode == 1
-    assert "The bucket you tried to delete is not empty" in refused.stdout
-    assert buckets(deployment) == {bucket}
+    assert "The bucket you tried to delete is not empty. You must delete all versions" in refused.stdout
+    assert bucket in buckets(deployment)
 
-    empty(deployment, bucket)
+    for name in buckets(deployment):
+        empty(deployment, name)
     done = deployment.cdk("destroy", "--all", "--force", "--app", str(deployment.assembly.folder))
 
     assert done.returncode == 0, done.stdout
@@ -110,9 +111,9 @@ def buckets(deployment: Deployment) -> set[str]:
 
 def empty(deployment: Deployment, bucket: str) -> None:
     s3 = deployment.client("s3")
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-        for found in page.get("Contents", []):
-            s3.delete_object(Bucket=bucket, Key=found["Key"])
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        for found in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+            s3.delete_object(Bucket=bucket, Key=found["Key"], VersionId=found["VersionId"])
 
 
 def left(deployment: Deployment) -> dict[str, Any]:

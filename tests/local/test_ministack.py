@@ -6,6 +6,7 @@ import types
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import boto3
@@ -36,6 +37,7 @@ PRIVATE_NAMES = {
         "_anonymous",
         "_conditions_met",
         "_request_origin",
+        "_resolve_condition_key",
         "_service_principal_matches",
         "_signed_request",
         "_verified_key",
@@ -64,7 +66,7 @@ PRIVATE_NAMES = {
         "_functions",
         "_resolve_name_and_qualifier",
     ),
-    "services.s3": ("_get_object_data",),
+    "services.s3": ("_bucket_has_versions", "_bucket_versioning", "_buckets", "_get_object_data"),
     "services.sts": ("is_root_access_key", "register_session"),
 }
 
@@ -293,25 +295,36 @@ def test_a_request_sent_in_process_is_answered_without_a_socket(aws: LocalAws) -
         ministack.read_object("in-process", "another")
 
 
-def test_a_bucket_that_refuses_plain_http_takes_requests(aws: LocalAws) -> None:
+@pytest.mark.parametrize(
+    ("operator", "key", "value", "refused"),
+    [
+        ("Bool", "aws:SecureTransport", "false", False),
+        ("NumericLessThan", "s3:TlsVersion", "1.2", False),
+        ("NumericLessThan", "s3:TlsVersion", "1.4", True),
+    ],
+)
+def test_a_request_counts_as_encrypted_with_tls_1_3(
+    aws: LocalAws, operator: str, key: str, value: str, refused: bool
+) -> None:
+    name = f"encrypted-{'ab'[refused]}-{operator.lower()}"
     s3 = aws.client("s3")
-    s3.create_bucket(Bucket="encrypted-only")
-    arn = "arn:aws:s3:::encrypted-only"
+    s3.create_bucket(Bucket=name)
+    arn = f"arn:aws:s3:::{name}"
     allowed = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"{arn}/*"}
-    session = ministack.role_session(
-        aws.role("writer", LAMBDA_TRUST, allowed), "run", service=LAMBDA_TRUST, source_arn=FUNCTION
-    )
-    refused = {
+    role = aws.role(name, LAMBDA_TRUST, allowed)
+    session = ministack.role_session(role, "run", service=LAMBDA_TRUST, source_arn=FUNCTION)
+    denied = {
         "Effect": "Deny",
         "Principal": "*",
         "Action": "s3:*",
         "Resource": [arn, f"{arn}/*"],
-        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        "Condition": {operator: {key: value}},
     }
-    policy = {"Version": "2012-10-17", "Statement": [refused]}
-    s3.put_bucket_policy(Bucket="encrypted-only", Policy=json.dumps(policy))
+    policy = {"Version": "2012-10-17", "Statement": [denied]}
+    s3.put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
     writer = aws.client("s3", key=session.access_key, secret=session.secret_key, token=session.token)
-    writer.put_object(Bucket="encrypted-only", Key="key", Body=b"x")
+    with pytest.raises(ClientError, match="explicit deny") if refused else nullcontext():
+        writer.put_object(Bucket=name, Key="key", Body=b"x")
 
 
 def test_a_role_that_trusts_a_service_for_some_resources_alone_is_for_no_others(aws: LocalAws) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -11,11 +12,12 @@ from aws_cdk import aws_iam as iam
 from stacks.constructs.data_bucket import DataBucket
 from stacks.constructs.model_endpoint import ModelEndpoint
 from stacks.settings import Settings
-from tests.synthesis import Stack
+from tests.synthesis import ROOT, Stack
 
 
 def stack(tmp_path: Path, region: str) -> cdk.Stack:
-    app = cdk.App(outdir=str(tmp_path / "cdk.out"))
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    app = cdk.App(context=context, outdir=str(tmp_path / "cdk.out"))
     return cdk.Stack(app, "Stack", env=cdk.Environment(region=region))
 
 

@@ -191,19 +191,3 @@ def test_predict_carries_a_numpy_for_lambda_outside_the_local_stage(
 ) -> None:
     libraries = list(synthesized("prod").folder.glob("asset.*/numpy/_core/_multiarray_umath*.so"))
     assert [path.name for path in libraries] == ["_multiarray_umath.cpython-313-aarch64-linux-gnu.so"]
-
-
-def test_outside_the_local_stage_the_bucket_refuses_plain_http(
-    synthesized: Callable[[str], Assembly],
-) -> None:
-    for stage in ("dev", "prod"):
-        (policy,) = synthesized(stage).stacks["InferenceStack"].of_type("AWS::S3::BucketPolicy").values()
-        (statement,) = policy["PolicyDocument"]["Statement"]
-        assert statement["Effect"] == "Deny"
-        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-
-
-def test_production_keeps_its_data_when_the_stack_goes(synthesized: Callable[[str], Assembly]) -> None:
-    resources = synthesized("prod").stacks["InferenceStack"].resources
-    assert resources["DataBucket"]["DeletionPolicy"] == "Retain"
-    assert resources["WorkflowLogs"]["DeletionPolicy"] == "Retain"

@@ -328,20 +328,6 @@ def test_the_endpoint_serves_the_archive_in_script_mode(inference: Stack) -> Non
     assert endpoint == {"EndpointConfigName": "<ModelConfig.EndpointConfigName>"}
 
 
-def test_the_bucket_is_private_and_encrypted(inference: Stack) -> None:
-    assert inference.of_type("AWS::S3::Bucket")["DataBucket"] == {
-        "BucketEncryption": {
-            "ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
-        },
-        "PublicAccessBlockConfiguration": {
-            "BlockPublicAcls": True,
-            "BlockPublicPolicy": True,
-            "IgnorePublicAcls": True,
-            "RestrictPublicBuckets": True,
-        },
-    }
-
-
 def test_the_outputs_are_what_a_client_needs(inference: Stack) -> None:
     assert list(inference.template["Outputs"]) == [
         "StateMachineArn",

@@ -50,6 +50,8 @@ def test_each_stage_is_known_by_its_name() -> None:
         ({"split_calls": 2}, "split_calls: expected 3 to 1000, received 2"),
         ({"summarize_timeout": 901}, "summarize_timeout: expected 1 to 900, received 901"),
         ({"job_timeout": 300}, "job_timeout: expected 306 to 31536000, received 300"),
+        ({"noncurrent_days": 0}, "noncurrent_days: expected 1 to 3650, received 0"),
+        ({"access_log_days": 3651}, "access_log_days: expected 1 to 3650, received 3651"),
         (
             {"machine_timeout": 65},
             "machine_timeout: expected more than the 65 seconds that one step may take, received 65",
