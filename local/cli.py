@@ -18,6 +18,8 @@ from local import interrupt
 from local.cdk import Cdk, node
 from local.embedded import ROOT, embedded
 from local.failure import CommandError
+from local.faults import client as faults
+from local.faults.rules import RuleError
 from local.report import document, show
 from local.server import Ready
 from local.workflows import STACKS, Account
@@ -31,6 +33,8 @@ _EXAMPLES = """examples:
   python -m local run --json            the same as one JSON document on stdout
   python -m local up                    deploy and keep running until Ctrl-C
   python -m local up --port 4566        the same on a port of your choice
+  python -m local up --faults examples/faults/busy-day.toml
+                                        the same, and let calls fail as the file says, to rehearse an outage
   . build/local/env                     in another terminal: points any AWS tool at what `up` runs
   aws stepfunctions list-state-machines
 """
@@ -55,14 +59,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     interrupt.catch()
     try:
+        given, rules = faults.load(options.faults) if options.faults else ([], [])
         with _deployed(options.port, options.stage, progress := _Progress()) as ready:
+            if given:
+                faults.add(ready, given, counting=False)
+                for rule in rules:
+                    progress(f"fault: {rule}")
             if options.command == "up":
                 _up(ready)
             else:
                 _run(ready, progress, as_json=options.json)
     except interrupt.InterruptError as interrupted:
         return 0 if options.command == "up" and interrupted.running else 128 + interrupted.number
-    except CommandError as error:
+    except (CommandError, RuleError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except (BotoCoreError, ClientError, OSError) as error:
@@ -95,6 +104,12 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--port", type=_port, default=0, help="the port on 127.0.0.1 (default: a free one)")
         command.add_argument("--stage", default="local", help="the stage to deploy (default: local)")
+        command.add_argument(
+            "--faults",
+            type=Path,
+            metavar="FILE",
+            help="once deployed, let calls fail by the rules of this TOML or JSON file (docs/reliability.md)",
+        )
         if name == "run":
             command.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser

@@ -24,9 +24,12 @@ import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from local import faults
 
 VERSION = "1.5.33"
 ACCOUNT = "000000000000"
@@ -227,6 +230,12 @@ def authorize(access_key: str, action: str, resource: str, *, region: str) -> st
         return str(denied.message)
     explicit = denied.decision == "Deny"
     return str(_actions.identity_denial_message(action, denied.principal_arn, resource, explicit))
+
+
+def principal(access_key: str) -> str:
+    """The ARN of a key's owner, as far as it is known: of a session or of a user."""
+    session = _sts._sessions.get(access_key) or {}
+    return str(session.get("Arn", ""))
 
 
 _trusted: dict[tuple[str, str, str], bool] = {}
@@ -603,7 +612,18 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
 async def _dispatch(
     scope: Message, headers: dict[str, str], query: dict[str, list[str]], body: bytes, send: Send
 ) -> None:
-    """Answers a request whose signer is known."""
+    """Answers a request whose signer is known, or fails as a rule has it (`local.faults`)."""
+    if faults.watching() and _scope_of(headers)[3] != "faults":
+        access_key, _, region, service, _ = _scope_of(headers)
+        place = _account_of(access_key), region
+        call = faults.call_of(service, scope["method"], scope["path"], query, headers, body, place)
+        serve = partial(_serve, scope, headers, query, body)
+        await faults.around_request(call, partial(principal, access_key), serve, send)
+    else:
+        await _serve(scope, headers, query, body, send)
+
+
+async def _serve(scope: Message, headers: dict[str, str], query: dict[str, list[str]], body: bytes, send: Send) -> None:
     access_key, _, region, service, _ = _scope_of(headers)
     handle = _services.get(service)
     if handle is not None:

@@ -72,6 +72,7 @@ async def serve(server: socket.socket, folder: Path, announce: Callable[[Ready],
             room.install()
             if hasattr(room, "close"):
                 closers.append(room.close)
+    importlib.import_module("local.faults.service").install()
     web = _Server(
         uvicorn.Config(
             ministack.app,

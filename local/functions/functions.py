@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local import ministack
+from local import faults, ministack
 from local.functions import process
 from local.functions.code import PackageError, unpack
 from local.functions.environment import environment
@@ -138,7 +138,8 @@ class Functions:
                 started = time.perf_counter()
                 version = config.get("Version", "$LATEST")
                 worker.log(f"START RequestId: {request_id} Version: {version}")
-                body, failed = await _answer(worker, config, payload, request_id)
+                rule = await faults.meet("function", "Run", str(config["FunctionArn"])) if faults.watching() else None
+                body, failed = await _answer(worker, config, payload, request_id, rule)
                 worker.log(f"END RequestId: {request_id}")
                 worker.log(_report(config, request_id, time.perf_counter() - started))
                 lines, worker.lines = worker.lines, []
@@ -148,7 +149,9 @@ class Functions:
         return Invocation(body, "Unhandled" if failed else None, "\n".join(text for _, text in lines)[-TAIL:])
 
 
-async def _answer(worker: Process, config: Mapping[str, Any], payload: bytes, request_id: str) -> tuple[bytes, bool]:
+async def _answer(
+    worker: Process, config: Mapping[str, Any], payload: bytes, request_id: str, rule: faults.Rule | None
+) -> tuple[bytes, bool]:
     """The payload and whether it is an error document. A process that must not be used again is closed."""
     timeout = float(config.get("Timeout", 3))
     try:
@@ -158,6 +161,13 @@ async def _answer(worker: Process, config: Mapping[str, Any], payload: bytes, re
         if worker.init_error is not None:
             return json.dumps(json.loads(worker.init_error) | {"requestId": request_id}).encode(), True
         async with asyncio.timeout(timeout):
+            if rule is not None:
+                if rule.error is not None:
+                    return _document(rule.error, rule.message or "", request_id), True
+                if rule.timeout:
+                    raise TimeoutError
+                if rule.kill:
+                    worker.kill()
             arn = str(config["FunctionArn"])
             body, failed = await worker.call(request_id, arn, time.time() + timeout, payload)
     except TimeoutError:
@@ -169,6 +179,8 @@ async def _answer(worker: Process, config: Mapping[str, Any], payload: bytes, re
         message = f"RequestId: {request_id} Error: {_ending(ended.code)}"
         worker.log(message)
         return _document("Runtime.ExitError", message, request_id), True
+    if rule is not None and rule.body is not None:
+        body, failed = rule.body, False
     if len(body) > MAX_ANSWER:
         message = f"Response payload size exceeded maximum allowed payload size ({MAX_ANSWER} bytes)."
         return _document("Function.ResponseSizeTooLarge", message, request_id), True

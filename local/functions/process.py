@@ -80,6 +80,10 @@ class Process(asyncio.Protocol):
         self._child.kill()
         self._child.wait()
 
+    def kill(self) -> None:
+        """Ends the process as one that is out of memory ends: whoever waits for its answer learns so."""
+        self._child.kill()
+
     def log(self, text: str) -> None:
         self.lines.append((int(time.time() * 1000), text))
 

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 
 import aiohttp
 
+from local import faults
 from local.sagemaker.aws import Aws, Place, Request, Response, partition
 from local.sagemaker.errors import AwsError, denied, unserved
 from local.sagemaker.fleet import Busy, NoServer, Variant
+from local.sagemaker.instance import Instance
 from local.sagemaker.serverless import ServerlessFleet
 from local.sagemaker.store import Endpoint, Store
 
@@ -83,18 +85,13 @@ class Runtime:
         fleet, target = endpoint.fleet, request.headers.get("x-amzn-sagemaker-target-variant")
         if target is not None and target not in {variant.name for variant in fleet.variants}:
             raise AwsError("ValidationError", f"Variant {target} not found for endpoint {endpoint.name}.")
-        headers = _forwarded(request.headers)
         async with fleet.serving(target) as (variant, instance):
             try:
-                async with self._session().post(
-                    f"{instance.url}/invocations",
-                    # aiohttp wants a large body as a file, which it sends in pieces between other work.
-                    data=request.body if len(request.body) < LARGE else io.BytesIO(request.body),
-                    headers=headers,
-                    timeout=self._timeout,
-                    skip_auto_headers=("content-type", "accept-encoding", "user-agent"),
-                ) as answer:
-                    status, body, given = answer.status, await answer.read(), answer.headers
+                rule = await faults.meet("model", "Run", endpoint.arn) if faults.watching() else None
+                if rule is not None and (given := _instead(rule, instance)) is not None:
+                    status, headers, body = given
+                else:
+                    status, headers, body = await self._exchange(instance, request)
             except TimeoutError:
                 raise _model_error(place, endpoint, 0, TIMED_OUT) from None
             except aiohttp.ClientError:
@@ -102,7 +99,32 @@ class Runtime:
                 raise _model_error(place, endpoint, 500, "") from None
         if status >= 400:
             raise _model_error(place, endpoint, status, body.decode("utf-8", "replace"))
-        return status, _answered(given, variant), body
+        return status, _answered(headers, variant), body
+
+    async def _exchange(self, instance: Instance, request: Request) -> tuple[int, Mapping[str, str], bytes]:
+        """The server's answer. Raises `TimeoutError` and `aiohttp.ClientError`."""
+        async with self._session().post(
+            f"{instance.url}/invocations",
+            # aiohttp wants a large body as a file, which it sends in pieces between other work.
+            data=request.body if len(request.body) < LARGE else io.BytesIO(request.body),
+            headers=_forwarded(request.headers),
+            timeout=self._timeout,
+            skip_auto_headers=("content-type", "accept-encoding", "user-agent"),
+        ) as answer:
+            return answer.status, answer.headers, await answer.read()
+
+
+def _instead(rule: faults.Rule, instance: Instance) -> tuple[int, Mapping[str, str], bytes] | None:
+    """What a rule has the server answer; None where it is to answer itself, killed or not. Raises as it would."""
+    if rule.timeout:
+        raise TimeoutError
+    if rule.cut:
+        raise aiohttp.ServerDisconnectedError
+    if rule.kill:
+        instance.process.kill()
+    if rule.status is None and rule.body is None:
+        return None
+    return rule.status or 200, {"content-type": "application/json"}, rule.body or b""
 
 
 def _forwarded(headers: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local import ministack
+from local import faults, ministack
 from local.states import api, cloud_control, cloudformation
 from local.states.embedded import EmbeddedAws
 from local.states.machines import Engine
@@ -28,6 +28,7 @@ def install() -> None:
     async def control(request: ministack.Request) -> ministack.Response:
         return cloud_control.handle(engine, request)
 
+    faults.PLAN.stop = engine.stop_matching
     ministack.add_service("states", answer)
     ministack.add_service(cloud_control.SERVICE, control)
     ministack.add_resource_type(cloudformation.TYPE, cloudformation.resource_type(engine))

@@ -110,7 +110,10 @@ class AwsSdkCall:
         except ServiceError as problem:
             cause = f"{problem.message} (Service: {self._error_prefix}, Status Code: {problem.status})"
             raise StateFailure(f"{self._error_prefix}.{self._error_prefix}Exception", cause) from problem
-        status, headers, body = await caller.aws.send(request)
+        try:
+            status, headers, body = await caller.aws.send(request)
+        except ServiceError as problem:  # no answer came, for which the SDK has errors of its own
+            raise StateFailure(f"{self._error_prefix}.{problem.code}", problem.message) from problem
         answer = self._parser.parse(
             {
                 "status_code": status,

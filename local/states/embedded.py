@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import cast
 
 from botocore.awsrequest import AWSPreparedRequest
 
-from local import functions, ministack
+from local import faults, functions, ministack
 from local.states.integrations import ServiceError
 
 _SERVICE = "states.amazonaws.com"
@@ -35,8 +36,13 @@ class EmbeddedAws:
         arn = function if function.startswith("arn:") else _function_arn(function, region)
         if refusal := self.authorize(access_key, "lambda:InvokeFunction", arn, region):
             raise ServiceError("AccessDeniedException", refusal, 403)
+        invoke = partial(functions.current().invoke, arn, payload)
         try:
-            return await functions.current().invoke(arn, payload)
+            if faults.watching():
+                return await faults.around_invoke(arn, partial(ministack.principal, access_key), invoke)
+            return await invoke()
+        except faults.CallFailed as problem:
+            raise ServiceError(problem.code, problem.message, problem.status) from problem
         except functions.FunctionNotFoundError as problem:
             raise ServiceError("ResourceNotFoundException", f"Function not found: {arn}", 404) from problem
 
@@ -46,7 +52,10 @@ class EmbeddedAws:
 
     async def send(self, request: AWSPreparedRequest) -> tuple[int, Mapping[str, str], bytes]:
         """See `Aws`."""
-        return await ministack.send(cast(ministack.Prepared, request))  # its headers are a mapping, by another name
+        try:
+            return await ministack.send(cast(ministack.Prepared, request))  # its headers are a mapping, by another name
+        except faults.CallFailed as problem:
+            raise ServiceError(problem.code, problem.message, problem.status) from problem
 
 
 def _function_arn(name: str, region: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from local import faults
 from local.states import interpreter
 from local.states.clock import Clock
 from local.states.definition import Machine
@@ -197,7 +198,18 @@ class Running:
         return self._root.position
 
     async def run_child(self, run: MapRun, processor: Machine, arn: str, name: str, value: Json) -> Json:
-        """See `MapRuns`. A Standard child is kept with its history, an Express one is not, as in AWS."""
+        """See `MapRuns`. Here rules of `local.faults` meet children."""
+        rule = await faults.meet("child", "Run", run.child_machine_arn) if faults.watching() else None
+        if rule is not None and rule.error is not None:
+            raise StateFailure(rule.error, rule.message)
+        if rule is not None and rule.timeout:
+            raise ExecutionTimedOut
+        if rule is not None and rule.twice:
+            await self._run_child(run, processor, arn, name, value)
+        return await self._run_child(run, processor, arn, name, value)
+
+    async def _run_child(self, run: MapRun, processor: Machine, arn: str, name: str, value: Json) -> Json:
+        """A Standard child is kept with its history, an Express one is not, as in AWS."""
         started = time.time()
         if run.child_kind == "EXPRESS":
             branch = self._branch(NoHistory(), arn, name, value, started, run.label)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lambda_src.contract import MAX_STATE_BYTES
+from local import faults
 from local.states import definition as d
 from local.states import distributed, fanout
 from local.states.clock import Clock
@@ -125,6 +126,7 @@ class Visit:
                 if delay is None:
                     self._note_container_failure()
                     return self._catch(state, failure)
+                faults.PLAN.note_wait(self.branch.run.context["Execution"]["Id"], state.name, delay)
                 await self.branch.run.clock.sleep(delay)
                 self.retries = attempts.total
 

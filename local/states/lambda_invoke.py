@@ -72,7 +72,16 @@ class LambdaInvoke:
 _AROUND_BYTES = 1024
 """More than a result has around its payload."""
 
-_MODELLED = frozenset({"ResourceNotFoundException", "TooManyRequestsException", "ServiceException"})
+_MODELLED = frozenset(
+    {
+        "ResourceNotFoundException",
+        "TooManyRequestsException",
+        "ServiceException",
+        # The SDK's own, for calls without an answer.
+        "ClientExecutionTimeoutException",
+        "SdkClientException",
+    }
+)
 
 
 def _error_name(code: str) -> str:

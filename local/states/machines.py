@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Any
 
 from lambda_src.contract import MAX_STATE_BYTES
+from local import faults
 from local.states.clock import Clock
 from local.states.definition import Machine
 from local.states.documents import compact
@@ -214,6 +215,12 @@ class Engine:
             execution.task.cancel()
             execution.end("ABORTED", error=error, cause=cause)
         return execution
+
+    def stop_matching(self, pattern: str) -> None:
+        """Aborts the running executions whose ARN is the pattern, in which `*` is any text."""
+        for execution in self.executions.values():
+            if execution.status == "RUNNING" and faults.matches(pattern, execution.arn):
+                self.stop(execution.arn)
 
     async def close(self) -> None:
         """Stops everything that runs."""
