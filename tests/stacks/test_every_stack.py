@@ -11,22 +11,6 @@ import pytest
 
 from tests.synthesis import STACKS, STAGES, Assembly, Stack, synthesize
 
-WITHOUT_NARROWER_FORM = {
-    "cloudwatch:PutMetricData",
-    "ecr:GetAuthorizationToken",
-    "logs:CreateLogDelivery",
-    "logs:DeleteLogDelivery",
-    "logs:DescribeLogGroups",
-    "logs:DescribeResourcePolicies",
-    "logs:GetLogDelivery",
-    "logs:ListLogDeliveries",
-    "logs:PutResourcePolicy",
-    "logs:UpdateLogDelivery",
-    "xray:GetSamplingRules",
-    "xray:GetSamplingTargets",
-    "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
-}
 NAMES = {
     "BucketName",
     "EndpointConfigName",
@@ -45,15 +29,6 @@ def stack(request: pytest.FixtureRequest, synthesized: Callable[[str], Assembly]
     return synthesized(stage).stacks[name]
 
 
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def allowed(stack: Stack) -> Iterator[dict[str, Any]]:
-    for policy in stack.of_type("AWS::IAM::Policy").values():
-        yield from policy["PolicyDocument"]["Statement"]
-
-
 def states_of(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Each state with its name and its neighbours, those within Maps among them."""
     for name, state in machine["States"].items():
@@ -65,35 +40,6 @@ def states_of(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], di
 def tasks(stack: Stack) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     for machine in stack.definitions.values():
         yield from (found for found in states_of(machine) if found[1]["Type"] == "Task")
-
-
-def test_no_role_has_a_managed_policy(stack: Stack) -> None:
-    for role in stack.of_type("AWS::IAM::Role").values():
-        assert set(role) == {"AssumeRolePolicyDocument"}
-
-
-def test_no_action_is_a_wildcard(stack: Stack) -> None:
-    actions = [action for statement in allowed(stack) for action in as_list(statement["Action"])]
-    assert [action for action in actions if "*" in action] == []
-
-
-def test_only_actions_without_a_narrower_form_have_every_resource(stack: Stack) -> None:
-    for statement in allowed(stack):
-        if "*" in as_list(statement["Resource"]):
-            assert set(as_list(statement["Action"])) <= WITHOUT_NARROWER_FORM
-
-
-def test_each_function_machine_and_model_has_a_role_of_its_own_for_one_service(stack: Stack) -> None:
-    users = [
-        it.get("Role") or it.get("RoleArn") or it["ExecutionRoleArn"]
-        for kind in ("AWS::Lambda::Function", "AWS::StepFunctions::StateMachine", "AWS::SageMaker::Model")
-        for it in stack.of_type(kind).values()
-    ]
-    roles = stack.of_type("AWS::IAM::Role")
-    assert sorted(users) == sorted(f"<{role}.Arn>" for role in roles)
-    for role in roles.values():
-        (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
-        assert isinstance(statement["Principal"]["Service"], str)
 
 
 def test_every_task_has_a_time_limit_inside_the_machines(stack: Stack) -> None:
