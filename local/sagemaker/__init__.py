@@ -20,12 +20,13 @@ def install() -> None:
     import time
 
     from local import logs, ministack
+    from local.sagemaker.calls import Calls
     from local.sagemaker.cloudformation import Endpoints, Named, ResourceType
     from local.sagemaker.control import SageMaker
     from local.sagemaker.scaling_resources import Policies, Targets
 
-    class Around:
-        """`local.ministack`, with a log line as SageMaker writes one: it makes the group itself."""
+    class Around(Calls):
+        """`local.ministack` and calls as a role, with a log line as SageMaker writes one: it makes the group."""
 
         authorize = staticmethod(ministack.authorize)
         role_session = staticmethod(ministack.role_session)

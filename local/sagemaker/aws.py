@@ -55,6 +55,16 @@ class Aws(Protocol):
     def read_object(self, bucket: str, key: str) -> bytes:
         """An object's content. Raises `LookupError` or `OSError` when there is none."""
 
+    async def get_object(self, access_key: str, bucket: str, key: str) -> bytes:
+        """An object, read as the key's owner. Raises `ValueError` when it may not, or there is none."""
+        ...
+
+    async def put_object(self, access_key: str, bucket: str, key: str, body: bytes, content_type: str) -> None:
+        """Writes an object as the key's owner. Raises `ValueError` when it may not."""
+
+    async def publish(self, access_key: str, topic: str, message: str) -> None:
+        """Publishes to an SNS topic as the key's owner. Raises `ValueError` when it may not."""
+
     def log(self, access_key: str, group: str, stream: str, line: str) -> None:
         """Appends a line to a log group as the key's owner, if that may do so; here and now (`ministack.here`)."""
 

@@ -67,7 +67,10 @@ class SageMaker:
         """Answers one request that was signed for service `sagemaker`: of the control plane or the runtime."""
         place = Place(request.account, request.region)
         try:
-            if (name := invoked(request)) is not None:
+            if (called := invoked(request)) is not None:
+                name, kind = called
+                if kind == "async-invocations":
+                    return self._runtime.invoke_async(self.store(place), name, request)
                 return await self._runtime.invoke(self.store(place), name, request)
             action, document = _read("sagemaker", request)
             self._allow(request, place, action, document)
@@ -111,7 +114,7 @@ class SageMaker:
     def delete_endpoint(self, place: Place, name: str, access_key: str | None = None) -> Document:
         """DeleteEndpoint. A scalable target on it is deregistered, if the caller may do that, as AWS does."""
         store, scaling = self.store(place), self.scaling(place)
-        store.endpoint(name)
+        endpoint = store.endpoint(name)
         for target in scaling.of_endpoint(name):
             action = "application-autoscaling:DeregisterScalableTarget"
             if access_key and self._aws.authorize(access_key, action, "*", region=place.region) is not None:
@@ -119,10 +122,12 @@ class SageMaker:
             keys = ("ServiceNamespace", "ResourceId", "ScalableDimension")
             scaling.deregister({key: target[key] for key in keys})
         self.endpoints.delete(store, name)
+        self._runtime.forget(endpoint)
         return {}
 
     async def close(self) -> None:
         """Stops every model server. Nothing can be called afterwards."""
+        await self._runtime.close()
         await self.endpoints.close()
         if self._client is not None:
             await self._client.close()
@@ -146,12 +151,12 @@ class SageMaker:
             raise denied(message)
 
 
-def invoked(request: Request) -> str | None:
-    """The endpoint that a request to the runtime names, or None for a request to the control plane."""
+def invoked(request: Request) -> tuple[str, str] | None:
+    """The endpoint that a request to the runtime names, and how it is called; None for the control plane."""
     parts = request.path.strip("/").split("/")
     if len(parts) == 3 and parts[0] == "endpoints" and request.method == "POST":
-        if parts[2] == "invocations":
-            return unquote(parts[1])
+        if parts[2] in ("invocations", "async-invocations"):
+            return unquote(parts[1]), parts[2]
         raise _unknown(f"POST {request.path}")
     return None
 

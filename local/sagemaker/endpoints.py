@@ -12,7 +12,7 @@ import aiohttp
 
 from local.sagemaker import instance
 from local.sagemaker.aws import Aws, Document, Place
-from local.sagemaker.errors import AwsError, invalid
+from local.sagemaker.errors import AwsError, invalid, unserved
 from local.sagemaker.fields import refuse_deployment, refuse_unserved
 from local.sagemaker.fleet import DEFAULT_STARTUP_SECONDS, Fleet, Servers, Variant
 from local.sagemaker.instance import Instance, ServerFailed
@@ -64,6 +64,8 @@ class Endpoints:
         if isinstance(endpoint.fleet, Fleet) and "ServerlessConfig" in config["ProductionVariants"][0]:
             # AWS's rule, in words of ours: https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html
             raise invalid(f'Cannot convert the instance-based endpoint "{endpoint.arn}" to a serverless one.')
+        if ("AsyncInferenceConfig" in config) != ("AsyncInferenceConfig" in endpoint.config):
+            raise unserved("An update that makes an endpoint asynchronous, or ends its being so,")
         fleet = self._fleet(store, endpoint, retained(endpoint, config, request))
         endpoint.become("Updating")
         endpoint.deployment = request.get("DeploymentConfig")
@@ -166,6 +168,7 @@ class Endpoints:
             count=variant.get("InitialInstanceCount", 0),
             image=container.image,
             start=lambda: self._start(store.place, container, role, endpoint.name, name),
+            role=role,
             startup_seconds=variant.get("ContainerStartupHealthCheckTimeoutInSeconds", DEFAULT_STARTUP_SECONDS),
         )
 
@@ -232,6 +235,8 @@ def describe(endpoint: Endpoint) -> Document:
             }
             for variant in endpoint.fleet.variants
         ]
+    if "AsyncInferenceConfig" in endpoint.config:
+        answer["AsyncInferenceConfig"] = endpoint.config["AsyncInferenceConfig"]
     if endpoint.failure is not None:
         answer["FailureReason"] = endpoint.failure
     if endpoint.deployment is not None:

@@ -13,7 +13,10 @@ from local.sagemaker.errors import unserved
 SERVED: dict[str, frozenset[str]] = {
     "CreateModel": frozenset({"ModelName", "PrimaryContainer", "Containers", "ExecutionRoleArn", "Tags"}),
     "ContainerDefinition": frozenset({"ModelDataUrl", "ModelDataSource", "Environment", "Mode"}),
-    "CreateEndpointConfig": frozenset({"EndpointConfigName", "ProductionVariants", "Tags"}),
+    "CreateEndpointConfig": frozenset({"EndpointConfigName", "ProductionVariants", "Tags", "AsyncInferenceConfig"}),
+    "AsyncInferenceConfig": frozenset({"ClientConfig", "OutputConfig"}),
+    "AsyncInferenceOutputConfig": frozenset({"S3OutputPath", "S3FailurePath", "NotificationConfig"}),
+    "AsyncInferenceNotificationConfig": frozenset({"SuccessTopic", "ErrorTopic"}),
     "ProductionVariant": frozenset(
         {
             "VariantName",
@@ -60,6 +63,9 @@ RECORDED: dict[str, frozenset[str]] = {
             "InferenceAmiVersion",
         }
     ),
+    "AsyncInferenceConfig": frozenset(),
+    "AsyncInferenceOutputConfig": frozenset({"KmsKeyId"}),
+    "AsyncInferenceNotificationConfig": frozenset(),
     # A server takes what memory it needs.
     "ServerlessConfig": frozenset({"MemorySizeInMB"}),
     "CreateEndpoint": frozenset(),

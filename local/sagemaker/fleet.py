@@ -39,6 +39,8 @@ class Variant:
     count: int
     image: str
     start: Start
+    role: str | None = None
+    """The execution role of its model."""
     startup_seconds: float = DEFAULT_STARTUP_SECONDS
     instances: list[Instance] = field(default_factory=list)
     credit: float = 0.0

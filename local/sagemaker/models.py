@@ -104,6 +104,8 @@ def create_config(store: Store, request: Document) -> Document:
     if name.lower() in store.configs:
         raise invalid(f'Cannot create already existing endpoint configuration "{arn}".')
     variants = [_variant(store, variant) for variant in request["ProductionVariants"]]
+    if (asynchronous := request.get("AsyncInferenceConfig")) is not None:
+        _check_async(asynchronous, variants)
     names = [variant["VariantName"] for variant in variants]
     if len(set(names)) < len(names):
         raise invalid(f"Production variant names must be unique, received {', '.join(names)}.")
@@ -153,3 +155,17 @@ def _check_serverless(variant: Document, model: Document) -> None:
             f"Model {model['ModelName']} has network isolation or a VPC configuration, which serverless endpoints "
             "do not support."
         )
+
+
+def _check_async(config: Document, variants: list[Document]) -> None:
+    """Refuses an asynchronous endpoint that is not served here, or could not be in AWS."""
+    output = config["OutputConfig"]
+    refuse_unserved("AsyncInferenceConfig", config)
+    refuse_unserved("AsyncInferenceOutputConfig", output)
+    refuse_unserved("AsyncInferenceNotificationConfig", output.get("NotificationConfig") or {})
+    if not output.get("S3OutputPath"):
+        raise unserved("AsyncInferenceConfig without an S3OutputPath")
+    if len(variants) > 1:
+        raise unserved("An asynchronous endpoint of several production variants")
+    if "ServerlessConfig" in variants[0]:
+        raise invalid("AsyncInferenceConfig cannot be specified for a serverless endpoint.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import Callable, Mapping
 
 import aiohttp
 
 from local import faults
+from local.sagemaker.asynchronous import Queue
 from local.sagemaker.aws import Aws, Place, Request, Response, partition
 from local.sagemaker.errors import AwsError, denied, unserved
 from local.sagemaker.fleet import Busy, NoServer, Variant
@@ -51,13 +53,46 @@ class Runtime:
     def __init__(self, aws: Aws, session: Callable[[], aiohttp.ClientSession], seconds: float = SECONDS) -> None:
         self._aws = aws
         self._session = session
-        self._timeout = aiohttp.ClientTimeout(total=seconds)
+        self._seconds = seconds
+        self._queues: dict[Endpoint, Queue] = {}
 
     async def invoke(self, store: Store, name: str, request: Request) -> Response:
         """The model's answer. Raises `AwsError` as InvokeEndpoint does, ModelError for what the model refuses."""
+        endpoint = self._invoked(store, name, request, "InvokeEndpoint")
+        if "AsyncInferenceConfig" in endpoint.config:
+            # How AWS says it is not known.
+            raise AwsError("ValidationError", f"Endpoint {name} is asynchronous: it takes InvokeEndpointAsync.")
+        limit = MAX_SERVERLESS_BODY if isinstance(endpoint.fleet, ServerlessFleet) else MAX_BODY
+        if len(request.body) > limit:
+            # Recorded from AWS with its earlier limit: the code of this error is its status.
+            raise AwsError("413", f"HTTP content length exceeded {limit} bytes.", status=413)
+        target = request.headers.get("x-amzn-sagemaker-target-variant")
+        headers = _forwarded(request.headers)
+        return await self.ask(store.place, endpoint, request.body, headers, seconds=self._seconds, target=target)
+
+    def invoke_async(self, store: Store, name: str, request: Request) -> Response:
+        """Where the answer will lie. Raises `AwsError` as InvokeEndpointAsync does."""
+        endpoint = self._invoked(store, name, request, "InvokeEndpointAsync")
+        if "AsyncInferenceConfig" not in endpoint.config:
+            raise AwsError("ValidationError", f"Endpoint {name} has no AsyncInferenceConfig.")
+        if endpoint not in self._queues:
+            self._queues[endpoint] = Queue(store.place, endpoint, self._aws, self.ask)
+        return self._queues[endpoint].add(request)
+
+    def forget(self, endpoint: Endpoint) -> list[asyncio.Task[None]]:
+        """Ends what an asynchronous endpoint has in its queue; it has ended when the tasks have."""
+        queue = self._queues.pop(endpoint, None)
+        return queue.close() if queue is not None else []
+
+    async def close(self) -> None:
+        """Ends what every queue holds."""
+        tasks = [task for endpoint in list(self._queues) for task in self.forget(endpoint)]
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _invoked(self, store: Store, name: str, request: Request, action: str) -> Endpoint:
         place = store.place
         message = self._aws.authorize(
-            request.access_key, "sagemaker:InvokeEndpoint", place.arn("endpoint", name), region=place.region
+            request.access_key, f"sagemaker:{action}", place.arn("endpoint", name), region=place.region
         )
         if message is not None:
             raise denied(message)
@@ -67,12 +102,21 @@ class Runtime:
         endpoint = store.endpoints.get(name.lower())
         if endpoint is None or endpoint.fleet is None or endpoint.status == "Deleting":
             raise AwsError("ValidationError", f"Endpoint {name} of account {place.account} not found.")
-        limit = MAX_SERVERLESS_BODY if isinstance(endpoint.fleet, ServerlessFleet) else MAX_BODY
-        if len(request.body) > limit:
-            # Recorded from AWS with its earlier limit: the code of this error is its status.
-            raise AwsError("413", f"HTTP content length exceeded {limit} bytes.", status=413)
+        return endpoint
+
+    async def ask(
+        self,
+        place: Place,
+        endpoint: Endpoint,
+        body: bytes,
+        headers: dict[str, str],
+        *,
+        seconds: float,
+        target: str | None = None,
+    ) -> Response:
+        """The answer of a server of the endpoint, or of the variant that is named. Raises `AwsError`."""
         try:
-            return await self._pass_on(place, endpoint, request)
+            return await self._pass_on(place, endpoint, body, headers, aiohttp.ClientTimeout(total=seconds), target)
         except NoServer as problem:
             message = str(problem) or "No instance of the endpoint is able to answer."
             raise AwsError("ServiceUnavailable", message, status=503) from problem
@@ -80,35 +124,46 @@ class Runtime:
             # Its message is null, as others have recorded: https://github.com/opensearch-project/ml-commons/issues/2429
             raise AwsError("ThrottlingException", "") from None
 
-    async def _pass_on(self, place: Place, endpoint: Endpoint, request: Request) -> Response:
-        assert endpoint.fleet is not None
-        fleet, target = endpoint.fleet, request.headers.get("x-amzn-sagemaker-target-variant")
+    async def _pass_on(
+        self,
+        place: Place,
+        endpoint: Endpoint,
+        body: bytes,
+        headers: dict[str, str],
+        timeout: aiohttp.ClientTimeout,
+        target: str | None,
+    ) -> Response:
+        fleet = endpoint.fleet
+        if fleet is None:
+            raise NoServer
         if target is not None and target not in {variant.name for variant in fleet.variants}:
             raise AwsError("ValidationError", f"Variant {target} not found for endpoint {endpoint.name}.")
         async with fleet.serving(target) as (variant, instance):
             try:
                 rule = await faults.meet("model", "Run", endpoint.arn) if faults.watching() else None
-                if rule is not None and (given := _instead(rule, instance)) is not None:
-                    status, headers, body = given
+                if rule is not None and (instead := _instead(rule, instance)) is not None:
+                    status, given, said = instead
                 else:
-                    status, headers, body = await self._exchange(instance, request)
+                    status, given, said = await self._exchange(instance, body, headers, timeout)
             except TimeoutError:
                 raise _model_error(place, endpoint, 0, TIMED_OUT) from None
             except aiohttp.ClientError:
                 # The server ended under the request: the next one finds it replaced.
                 raise _model_error(place, endpoint, 500, "") from None
         if status >= 400:
-            raise _model_error(place, endpoint, status, body.decode("utf-8", "replace"))
-        return status, _answered(headers, variant), body
+            raise _model_error(place, endpoint, status, said.decode("utf-8", "replace"))
+        return status, _answered(given, variant), said
 
-    async def _exchange(self, instance: Instance, request: Request) -> tuple[int, Mapping[str, str], bytes]:
+    async def _exchange(
+        self, instance: Instance, body: bytes, headers: dict[str, str], timeout: aiohttp.ClientTimeout
+    ) -> tuple[int, Mapping[str, str], bytes]:
         """The server's answer. Raises `TimeoutError` and `aiohttp.ClientError`."""
         async with self._session().post(
             f"{instance.url}/invocations",
             # aiohttp wants a large body as a file, which it sends in pieces between other work.
-            data=request.body if len(request.body) < LARGE else io.BytesIO(request.body),
-            headers=_forwarded(request.headers),
-            timeout=self._timeout,
+            data=body if len(body) < LARGE else io.BytesIO(body),
+            headers=headers,
+            timeout=timeout,
             skip_auto_headers=("content-type", "accept-encoding", "user-agent"),
         ) as answer:
             return answer.status, answer.headers, await answer.read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import tarfile
 import threading
 from collections.abc import Coroutine, Iterator
@@ -49,6 +50,7 @@ class Memory:
     forbidden: set[tuple[str, str]] = field(default_factory=set)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     lines: list[tuple[str, str, str]] = field(default_factory=list)
+    published: list[tuple[str, Document]] = field(default_factory=list)
 
     def authorize(self, access_key: str, action: str, resource: str, *, region: str) -> str | None:
         self.asked.append((access_key, action, resource))
@@ -63,6 +65,22 @@ class Memory:
 
     def read_object(self, bucket: str, key: str) -> bytes:
         return self.objects[bucket, key]
+
+    async def get_object(self, access_key: str, bucket: str, key: str) -> bytes:
+        self._check(access_key, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}")
+        return self.objects[bucket, key]
+
+    async def put_object(self, access_key: str, bucket: str, key: str, body: bytes, content_type: str) -> None:
+        self._check(access_key, "s3:PutObject", f"arn:aws:s3:::{bucket}/{key}")
+        self.objects[bucket, key] = body
+
+    async def publish(self, access_key: str, topic: str, message: str) -> None:
+        self._check(access_key, "sns:Publish", topic)
+        self.published.append((topic, json.loads(message)))
+
+    def _check(self, access_key: str, action: str, resource: str) -> None:
+        if (message := self.authorize(access_key, action, resource, region=REGION)) is not None:
+            raise ValueError(message)
 
     def log(self, access_key: str, group: str, stream: str, line: str) -> None:
         self.lines.append((group, stream, line))

@@ -169,7 +169,6 @@ CAPTURE = {
     ("config", "words"),
     [
         ({"DataCaptureConfig": CAPTURE}, "CreateEndpointConfig.DataCaptureConfig"),
-        ({"AsyncInferenceConfig": {"OutputConfig": {}}}, "CreateEndpointConfig.AsyncInferenceConfig"),
         ({"ShadowProductionVariants": [variant_of()]}, "CreateEndpointConfig.ShadowProductionVariants"),
         ({"variant": {"ManagedInstanceScaling": {}}}, "ProductionVariant.ManagedInstanceScaling"),
         ({"variant": {"ModelName": "absent"}}, f'Could not find model "{ARN}model/absent".'),
