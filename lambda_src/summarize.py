@@ -6,7 +6,10 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -19,15 +22,35 @@ NOT_STARTED = "NotStarted"
 
 
 @dataclass
+class Stored:
+    """What lies in S3 of one batch: predicted records, and rejected ones by error."""
+
+    predicted: int
+    rejected: Counter[str]
+
+
+@dataclass
 class Tally:
     """What the result files of a Map Run add up to; records, batches, model calls and retries."""
 
     predicted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
+    kept: int = 0
+    """Records of batches that failed, and whose outcome was stored before: they have not failed."""
     batches: int = 0
     calls: int = 0
     retries: int = 0
+
+    def add_failed(self, child: dict[str, Json], stored: Stored) -> None:
+        """Adds one batch that failed, and what it had stored of its records before."""
+        # Where a child was stopped with the others, it has no error of its own.
+        name = child.get("Error") or NOT_STARTED
+        kept = stored.predicted + stored.rejected.total()
+        self.predicted += stored.predicted
+        self.rejected.update(stored.rejected)
+        self.failed[name] += len(json.loads(child["Input"])["Items"]) - kept
+        self.kept += kept
 
     def add_child(self, child: dict[str, Json]) -> None:
         """Adds one batch that succeeded. Raises `SummaryMismatch` when it does not add up by itself."""
@@ -53,8 +76,9 @@ def handler(event: Json, context: object) -> dict[str, Any]:
     counts = map_run["ItemCounts"] if map_run else {}
     executions = map_run["ExecutionCounts"] if map_run else {}
     manifest = manifest_of(job, map_run) if map_run else None
-    tally = tally_of(manifest)
-    failed = sum(counts.get(kind, 0) for kind in ("Failed", "TimedOut", "Aborted", "Pending", "Running"))
+    tally = tally_of(manifest, job["prefix"])
+    unsuccessful = sum(counts.get(kind, 0) for kind in ("Failed", "TimedOut", "Aborted", "Pending", "Running"))
+    failed = unsuccessful - tally.kept
     records = {
         "in": counts.get("Total", 0),
         "predicted": tally.predicted,
@@ -138,16 +162,36 @@ def manifest_of(job: dict[str, Json], map_run: dict[str, Json]) -> dict[str, Jso
         raise
 
 
-def tally_of(manifest: dict[str, Json] | None) -> Tally:
-    """What the run's result files add up to, read line by line."""
+def tally_of(manifest: dict[str, Json] | None, prefix: str) -> Tally:
+    """What the run's result files add up to, read line by line, with what its failed batches left under `prefix`."""
     tally = Tally()
     files = manifest["ResultFiles"] if manifest else {}
     for child in rows(files.get("SUCCEEDED", [])):
         tally.add_child(child)
-    for child in rows(files.get("FAILED", [])):
-        # Where a child was stopped with the others, it has no error of its own.
-        tally.failed[child.get("Error") or NOT_STARTED] += len(json.loads(child["Input"])["Items"])
+    with ThreadPoolExecutor(max_workers=storage.THREADS) as threads:
+        unsuccessful = rows(files.get("FAILED", []))
+        while children := list(islice(unsuccessful, storage.THREADS)):
+            for child, stored in zip(children, threads.map(partial(stored_of, prefix), children), strict=True):
+                tally.add_failed(child, stored)
     return tally
+
+
+def stored_of(prefix: str, child: dict[str, Json]) -> Stored:
+    """What a batch that failed has stored all the same: its last step writes two objects, one after the other."""
+    first = json.loads(child["Input"])["Items"][0]["index"]
+    predicted = part(contract.part_key(prefix, "predictions", first))
+    rejected = part(contract.part_key(prefix, "rejected", first))
+    return Stored(len(predicted), Counter(row["error"] for row in rejected))
+
+
+def part(key: str) -> list[dict[str, Json]]:
+    """The lines of a part; none where there is none."""
+    try:
+        return list(contract.read_json_lines(storage.read(key)))
+    except ClientError as error:
+        if storage.code_of(error) in storage.UNREADABLE:
+            return []
+        raise
 
 
 def rows(files: list[dict[str, Json]]) -> Iterator[dict[str, Json]]:

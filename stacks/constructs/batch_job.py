@@ -85,7 +85,7 @@ class BatchJob(Construct):
         data.grant_list(self.check_job.role, DATA_SETS)
         data.grant_read(preprocess.role, DATA_SETS)
         data.grant_store(store.role, PREDICTIONS, REJECTED)
-        data.grant_read(self.summarize.role, MAP_RESULTS)
+        data.grant_read(self.summarize.role, MAP_RESULTS, PREDICTIONS, REJECTED)
         data.grant_store(self.summarize.role, SUMMARIES)
 
         self.workflow = Workflow(

@@ -34,6 +34,9 @@ SAGEMAKER_TRANSIENT = (
     "SageMakerRuntime.Throttling",
     "SageMakerRuntime.SdkClientException",
     "SageMakerRuntime.SdkClient",
+    # A throttle has no class of its own in this service's SDK, and may be HTTP 400 with an empty message. A denied
+    # call looks the same, so it is tried as often.
+    "SageMakerRuntime.SageMakerRuntimeException",
     "States.Timeout",
 )
 """With and without `Exception`: Step Functions' own spelling of these is not confirmed.
@@ -65,8 +68,12 @@ SAGEMAKER_PERMANENT = (
 S3_TRANSIENT = (*LAMBDA_TRANSIENT, "S3Unavailable")
 """Functions raise `S3Unavailable` for SlowDown and for S3's errors of the 5xx kind."""
 
-KILLED = "Lambda.Unknown"
-"""A function out of memory or killed: most often it will be again."""
+KILLED = ("Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout")
+"""A function killed, as one out of memory is, or out of time: most often it will be again.
+
+Newer runtimes name what used to be `Lambda.Unknown`.
+https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+"""
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ def handle_function_failures(
 ) -> None:
     """Tries transient errors again, a killed function twice at most, and ends any other error in `failed`."""
     _retry(task, transient, attempts=6)
-    _retry(task, [KILLED], attempts=2)
+    _retry(task, KILLED, attempts=2)
     _catch(task, failed, caught)
 
 

@@ -17,6 +17,7 @@ from model import examples, train
 from tests.e2e.client import Client, client_of
 from tests.e2e.deployment import Deployment
 from tests.e2e.grants import NEVER_ASKED, Grant, grants_of, grants_of_requests, without
+from tests.injection import faults
 from tests.synthesis import unhashed
 
 STACK = "InferenceStack"
@@ -78,6 +79,7 @@ class Jobs:
         self.lines = f"{json.dumps(good)}\n{json.dumps(bad)}\n".encode()
         self.objects = [json.dumps(good).encode(), json.dumps(bad).encode()]
         self.parts: dict[str, bytes] = {}
+        self.counts: dict[str, int] = {}
         status, told = self.run(objects=False, first=True)
         assert status == "SUCCEEDED", told
 
@@ -102,6 +104,7 @@ class Jobs:
         key = uploads.incoming_prefix(job) if objects else client.put(job, "records.jsonl", self.lines)
         client.start(job, key)
         ended = client.ended(job)
+        self.counts = (ended.summary or {}).get("records", {})
         if first:
             self.parts = client.parts(job)
         told = [f"{ended.error} {ended.cause}"]
@@ -128,6 +131,9 @@ def test_each_grant_is_needed_by_the_very_call_that_is_refused_without_it(
                 check_lost_log(deployment, grant, runs)
                 continue
             role = unhashed(grant.role)
+            if role == "JobSummarizeRole" and not grant.resource.endswith(("/map/*", "/summary.json")):
+                check_uncounted(deployment, grant, runs)
+                continue
             summarized = grant.resource.endswith("summary.json") and grant.action == "s3:GetObject"
             objects = grant.action == "s3:ListBucket" or role == "PreprocessDataRole"
             with without(deployment, [grant]):
@@ -149,6 +155,19 @@ def concerns(deployment: Deployment, grant: Grant, arn: str | None) -> bool:
     named = {unhashed(logical): name for logical, name in deployment.physical[STACK].items()}
     references = re.findall(r"<(\w+)[.>]", grant.resource)
     return all(named[name].rpartition("/")[2].rpartition(":")[2] in arn for name in references if name in named)
+
+
+def check_uncounted(deployment: Deployment, grant: Grant, runs: Jobs) -> None:
+    """S3 may refuse what is not there as well: what a batch had stored before it failed is not counted without it."""
+    named = {unhashed(logical): name for logical, name in deployment.physical[STACK].items()}
+    store = {"service": "lambda", "action": "Invoke", "resource": f"*:{named['StoreResultsFunction']}"}
+    kind = "predicted" if "/predictions/" in grant.resource else "rejected"
+    with faults(deployment.ready, {**store, "lost": "error"}):
+        runs.run(objects=False)
+        assert runs.counts == {"in": 2, "predicted": 1, "rejected": 1, "failed": 0}
+        with without(deployment, [grant]):
+            runs.run(objects=False)
+        assert runs.counts == {"in": 2, "predicted": 1, "rejected": 1, "failed": 1, kind: 0}
 
 
 def check_lost_log(deployment: Deployment, grant: Grant, runs: Jobs) -> None:

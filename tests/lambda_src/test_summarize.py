@@ -29,8 +29,9 @@ def child(first: int, predicted: int, **rejected: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def failed(items: int, error: str | None = "SplitLimitReached") -> dict[str, Any]:
-    told = {"Input": json.dumps({"Items": [{}] * items}), "Status": "FAILED" if error else "ABORTED"}
+def failed(items: int, error: str | None = "SplitLimitReached", first: int = 900) -> dict[str, Any]:
+    records = [{"index": first + number} for number in range(items)]
+    told = {"Input": json.dumps({"Items": records}), "Status": "FAILED" if error else "ABORTED"}
     return told | ({"Error": error} if error else {})
 
 
@@ -67,6 +68,23 @@ def event(items: dict[str, int], executions: dict[str, int], failure: Any = Fals
         "startedAt": "2026-01-01T00:00:00.000Z",
         "endedAt": "2026-01-01T00:01:00.000Z",
     }
+
+
+def test_what_a_failed_batch_had_stored_is_counted_as_what_it_is(data: Bucket) -> None:
+    """StoreResults writes two objects: where the second cannot be written, the first lies there all the same."""
+    write(data, [[child(0, 10)]], [failed(10, first=10), failed(10, None, first=20), failed(10, first=30)])
+    rejected = [{"index": number, "error": "NotANumber"} for number in (28, 29)]
+    data.objects["jobs/first/predictions/part-000000000020.jsonl"] = contract.json_lines(
+        [{"index": number, "prediction": {}} for number in range(20, 28)]
+    )
+    data.objects["jobs/first/rejected/part-000000000020.jsonl"] = contract.json_lines(rejected)
+    data.objects["jobs/first/rejected/part-000000000030.jsonl"] = contract.json_lines(rejected[:1])
+    given = event({"Succeeded": 10, "Failed": 20, "Aborted": 10}, {"Succeeded": 1, "Failed": 2, "Aborted": 1})
+    summary = summarize.handler(given, None)
+    assert summary["records"] == {"in": 40, "predicted": 18, "rejected": 3, "failed": 19}
+    assert summary["rejected"] == {"NotANumber": 3}
+    assert summary["failed"] == {"SplitLimitReached": 19}
+    assert summary["batches"] == {"total": 4, "succeeded": 1, "failed": 3}
 
 
 def test_the_summary_counts_every_record_and_is_stored(data: Bucket) -> None:

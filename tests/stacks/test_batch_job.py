@@ -259,7 +259,7 @@ def test_the_role_may_start_its_own_children_and_look_at_its_own_map_runs(stack:
 def test_the_jobs_own_functions_may_read_and_write_what_they_name(stack: Stack) -> None:
     assert stack.statements("JobCheckJobRole")[2:] == [allow("s3:GetObject", "<DataBucket.Arn>/incoming/*"), LISTING]
     assert stack.statements("JobSummarizeRole")[2:] == [
-        allow("s3:GetObject", "<DataBucket.Arn>/jobs/*/map/*"),
+        allow("s3:GetObject", [f"<DataBucket.Arn>/jobs/*/{kept}/*" for kept in ("map", "predictions", "rejected")]),
         allow(["s3:GetObject", "s3:PutObject"], "<DataBucket.Arn>/jobs/*/summary.json"),
     ]
 

@@ -37,6 +37,9 @@ LAMBDA_ERRORS = [
 ]
 
 
+KILLED = ["Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout"]
+
+
 def test_the_definition_begins_at_preprocess_data_and_has_a_time_limit(inference: Stack) -> None:
     definition = dict(inference.definition)
     states = definition.pop("States")
@@ -68,7 +71,7 @@ def test_preprocess_data_gets_the_request(inference: Stack) -> None:
         "Arguments": {"FunctionName": "<PreprocessDataFunction.Arn>", "Payload": "{% $states.input %}"},
         "Output": "{% $states.result.Payload %}",
         "TimeoutSeconds": 35,
-        "Retry": [retry([*LAMBDA_ERRORS, "S3Unavailable"], 6), retry(["Lambda.Unknown"], 2)],
+        "Retry": [retry([*LAMBDA_ERRORS, "S3Unavailable"], 6), retry(KILLED, 2)],
         "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "PreprocessDataFailed"}],
         "Next": "AnyInstances",
     }
@@ -130,6 +133,7 @@ def test_inference_model_sends_json_and_reads_the_answer_before_it_uses_it(infer
                     "SageMakerRuntime.Throttling",
                     "SageMakerRuntime.SdkClientException",
                     "SageMakerRuntime.SdkClient",
+                    "SageMakerRuntime.SageMakerRuntimeException",
                     "States.Timeout",
                 ],
                 6,
@@ -193,7 +197,7 @@ def test_store_results_gets_a_key_made_from_the_executions_name(inference: Stack
         },
         "Output": "{% $states.result.Payload %}",
         "TimeoutSeconds": 35,
-        "Retry": [retry([*LAMBDA_ERRORS, "S3Unavailable"], 6), retry(["Lambda.Unknown"], 2)],
+        "Retry": [retry([*LAMBDA_ERRORS, "S3Unavailable"], 6), retry(KILLED, 2)],
         "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "StoreResultsFailed"}],
         "End": True,
     }

@@ -26,7 +26,7 @@ RETRY: list[dict[str, Any]] = [
         "JitterStrategy": "FULL",
     },
     {
-        "ErrorEquals": ["Lambda.Unknown"],
+        "ErrorEquals": ["Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout"],
         "IntervalSeconds": 1,
         "MaxAttempts": 2,
         "BackoffRate": 2,
