@@ -9,7 +9,8 @@ import asyncio
 import base64
 import json
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
@@ -19,6 +20,7 @@ import botocore.session
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
+from local.states.callbacks import NoSuchTask
 from local.states.constraints import violation
 from local.states.documents import loads, text
 from local.states.executions import Execution
@@ -310,6 +312,27 @@ class _Call:
     def tags(self, given: Parameters) -> Json:
         return {"tags": [{"key": key, "value": value} for key, value in self._tagged(given).tags.items()]}
 
+    # Tasks that wait for their token
+
+    def task_succeeded(self, given: Parameters) -> Json:
+        try:
+            output = json.loads(given["output"])
+        except ValueError as problem:
+            raise ApiError("InvalidOutput", f"Invalid Output: '{problem}'") from problem
+        with _known_task():
+            self._engine.callbacks.succeed(given["taskToken"], output)
+        return {}
+
+    def task_failed(self, given: Parameters) -> Json:
+        with _known_task():
+            self._engine.callbacks.fail(given["taskToken"], given.get("error"), given.get("cause"))
+        return {}
+
+    def task_beats(self, given: Parameters) -> Json:
+        with _known_task():
+            self._engine.callbacks.beat(given["taskToken"])
+        return {}
+
     def _tagged(self, given: Parameters) -> StateMachine:
         arn = given["resourceArn"]
         if arn not in self._engine.machines:
@@ -335,6 +358,9 @@ _OPERATIONS: dict[str, Callable[[_Call, Parameters], Json | Awaitable[Json]]] = 
     "ListMapRuns": _Call.list_map_runs,
     "DescribeMapRun": _Call.describe_map_run,
     "UpdateMapRun": _Call.update_map_run,
+    "SendTaskSuccess": _Call.task_succeeded,
+    "SendTaskFailure": _Call.task_failed,
+    "SendTaskHeartbeat": _Call.task_beats,
     "TagResource": _Call.tag,
     "UntagResource": _Call.untag,
     "ListTagsForResource": _Call.tags,
@@ -360,6 +386,15 @@ def resource_of(body: bytes) -> str:
         return "*"
     names = ("stateMachineArn", "executionArn", "mapRunArn", "resourceArn")
     return next((str(given[name]) for name in names if name in given), "*") if isinstance(given, dict) else "*"
+
+
+@contextmanager
+def _known_task() -> Iterator[None]:
+    """As AWS words it: no recording of one that once waited is at hand, so the message is not confirmed."""
+    try:
+        yield
+    except NoSuchTask as problem:
+        raise ApiError("TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'") from problem
 
 
 def _answer(status: int, document: Json) -> Response:

@@ -60,6 +60,9 @@ class Task(Resilient):
     integration: Integration
     arguments: Render | None
     timeout: Seconds | None
+    heartbeat: Seconds | None = None
+    waits: bool = False
+    """Whether it ends when somebody who has its token says so, instead of with its call."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from local import faults
 from local.states import interpreter
+from local.states.callbacks import Callbacks
 from local.states.clock import Clock
 from local.states.definition import Machine
 from local.states.failures import RUNTIME, TIMEOUT, ExecutionTimedOut, StateFailure
@@ -95,12 +96,14 @@ class Running:
         machine: StateMachine,
         execution: Execution,
         children: dict[str, list[Execution]],
+        callbacks: Callbacks,
     ) -> None:
         self._aws = aws
         self._clock = clock
         self._machine = machine
         self._execution = execution
         self._children = children
+        self._callbacks = callbacks
         self._root: interpreter.Branch | None = None
         self._ended_at = execution.position
         self.execution_arn = execution.arn
@@ -173,7 +176,9 @@ class Running:
             "StateMachine": {"Id": machine.arn + child, "Name": machine.name + child},
         }
         caller = Caller(machine.role_arn, machine.arn, self._aws)
-        return interpreter.Branch(interpreter.Surroundings(caller, self._clock, recorder, context, self))
+        return interpreter.Branch(
+            interpreter.Surroundings(caller, self._clock, recorder, context, self, self._callbacks)
+        )
 
     # Map Runs
 
@@ -231,7 +236,8 @@ class Running:
             map_run_arn=run.arn,
         )
         self._children.setdefault(self.execution_arn, []).append(child)
-        await Running(self._aws, self._clock, self._machine, child, self._children)._run_as_child(processor, run.label)
+        running = Running(self._aws, self._clock, self._machine, child, self._children, self._callbacks)
+        await running._run_as_child(processor, run.label)
         return child.output
 
     async def _run_as_child(self, processor: Machine, label: str) -> None:

@@ -99,6 +99,16 @@ class Integration(Protocol):
         ...
 
 
+class WithToken:
+    """A call whose task goes on until somebody who has its token says how it ended (`.waitForTaskToken`)."""
+
+    def __init__(self, call: Integration) -> None:
+        self.resource_type = call.resource_type
+        self.resource = f"{call.resource}.waitForTaskToken"
+        self.problems = call.problems
+        self.call = call.call
+
+
 _RESOURCE = re.compile(
     r"arn:aws[a-z-]*:states:[a-z0-9-]*:\d*:(?P<service>aws-sdk:[a-z0-9]+|[a-z0-9]+):(?P<action>[\w.]+)"
 )
@@ -116,12 +126,14 @@ def find_integration(resource: str, kind: str) -> Integration:
     name, _, pattern = action.partition(".")
     if pattern and kind == "EXPRESS":
         raise UnknownIntegration(f"Express state machine does not support '.{pattern}' service integration")
-    if (service, action) == ("lambda", "invoke"):
-        return LambdaInvoke()
-    if service.startswith("aws-sdk:") and pattern in ("", "waitForTaskToken"):
-        if pattern:
-            raise UnknownIntegration(f"The embedded AWS does not run '.{pattern}': {resource}")
-        return AwsSdkCall.find(service.removeprefix("aws-sdk:"), name, resource)
+    found: Integration | None = None
+    if pattern in ("", "waitForTaskToken"):
+        if (service, name) == ("lambda", "invoke"):
+            found = LambdaInvoke()
+        elif service.startswith("aws-sdk:"):
+            found = AwsSdkCall.find(service.removeprefix("aws-sdk:"), name, resource)
+    if found is not None:
+        return WithToken(found) if pattern else found
     raise UnknownIntegration(_unknown(resource))
 
 

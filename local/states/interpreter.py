@@ -12,6 +12,7 @@ from lambda_src.contract import MAX_STATE_BYTES
 from local import faults
 from local.states import definition as d
 from local.states import distributed, fanout
+from local.states.callbacks import Callbacks, Waiting
 from local.states.clock import Clock
 from local.states.documents import compact, text
 from local.states.expressions import EvaluationFailed, Expression, Render, Scope
@@ -43,6 +44,7 @@ class Surroundings:
     recorder: Recorder
     context: Mapping[str, Json]
     map_runs: distributed.MapRuns
+    callbacks: Callbacks
 
 
 @dataclass
@@ -90,6 +92,7 @@ class Visit:
         self.input = value
         self.branch = branch
         self.retries = 0
+        self._waiting: Waiting | None = None
         self._before = branch.last
         self.entered = branch.note(
             f"{state.type}StateEntered", {"name": state.name, "input": value}, "stateEnteredEventDetails"
@@ -151,24 +154,39 @@ class Visit:
         return await fanout.inline_map(self, state)
 
     async def _call(self, state: d.Task) -> Json:
+        if not state.waits:
+            return await self._schedule(state)
+        callbacks = self.branch.run.callbacks
+        self._waiting = callbacks.begin()
+        try:
+            return await self._schedule(state)
+        finally:
+            callbacks.end(self._waiting)
+
+    async def _schedule(self, state: d.Task) -> Json:
         arguments = self.input if state.arguments is None else state.arguments(self.scope())
         timeout = self.number(state.timeout)
         call = {"resourceType": state.integration.resource_type, "resource": state.integration.resource}
         scheduled = {**call, "region": self.branch.run.caller.region, "parameters": arguments}
         if timeout is not None:
             scheduled["timeoutInSeconds"] = int(timeout)
+        heartbeat = self.number(state.heartbeat)
+        if heartbeat is not None:
+            scheduled["heartbeatInSeconds"] = int(heartbeat)
         self.branch.note("TaskScheduled", scheduled, "taskScheduledEventDetails")
         self.branch.note("TaskStarted", call, "taskStartedEventDetails")
         try:
             self._check_size(arguments)
             async with asyncio.timeout(timeout):
                 result = await state.integration.call(arguments, self.branch.run.caller)
+                if self._waiting is not None:
+                    self.branch.note("TaskSubmitted", {**call, "output": result}, "taskSubmittedEventDetails")
+                    result = await self._waiting.outcome(heartbeat)
         except TimeoutError as problem:
             self.branch.note("TaskTimedOut", {**call, "error": TIMEOUT}, "taskTimedOutEventDetails")
             raise StateFailure(TIMEOUT) from problem
         except StateFailure as failure:
-            failed = {**call, "error": failure.error, "cause": failure.cause}
-            self.branch.note("TaskFailed", failed, "taskFailedEventDetails")
+            self.branch.note("TaskFailed", {**call, **failure.details()}, "taskFailedEventDetails")
             raise
         self.branch.note("TaskSucceeded", {**call, "output": result}, "taskSucceededEventDetails")
         return result
@@ -253,6 +271,8 @@ class Visit:
             "RetryCount": self.retries,
         }
         context = {**self.branch.run.context, **self.branch.context, "State": state}
+        if self._waiting is not None:
+            context["Task"] = {"Token": self._waiting.token}
         return Scope({"input": self.input, "context": context, **more}, self.branch.variables)
 
     def number(self, value: d.Seconds | None) -> float | None:

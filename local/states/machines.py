@@ -13,6 +13,7 @@ from typing import Any
 
 from lambda_src.contract import MAX_STATE_BYTES
 from local import faults
+from local.states.callbacks import Callbacks
 from local.states.clock import Clock
 from local.states.definition import Machine
 from local.states.documents import compact
@@ -66,6 +67,7 @@ class Engine:
     def __init__(self, aws: Aws, clock: Clock | None = None) -> None:
         self._aws = aws
         self.clock = clock or Clock()
+        self.callbacks = Callbacks()
         self.machines: dict[str, StateMachine] = {}
         self.executions: dict[str, Execution] = {}
         self.children: dict[str, list[Execution]] = {}
@@ -171,7 +173,7 @@ class Engine:
         return execution
 
     def _go(self, execution: Execution, machine: StateMachine) -> None:
-        running = Running(self._aws, self.clock, machine, execution, self.children)
+        running = Running(self._aws, self.clock, machine, execution, self.children, self.callbacks)
         execution.task = asyncio.ensure_future(running.run())
 
     def redrive(self, arn: str) -> Execution:

@@ -15,7 +15,7 @@ from local.states import definition as d
 from local.states import map_parser
 from local.states.expressions import Expression, Render, SyntaxProblem, compile_template, is_expression
 from local.states.failures import ALL, Retrier
-from local.states.integrations import UnknownIntegration, find_integration
+from local.states.integrations import UnknownIntegration, WithToken, find_integration
 from local.states.problems import (
     INVALID_JSON,
     MISSING_TARGET,
@@ -35,7 +35,7 @@ _COMMON = frozenset({"Type", "Comment", "QueryLanguage"})
 _RESULT = frozenset({"Output", "Assign"})
 _RESILIENT = _COMMON | _TRANSITION | _RESULT | {"Retry", "Catch"}
 FIELDS = {
-    "Task": _RESILIENT | {"Resource", "Arguments", "TimeoutSeconds"},
+    "Task": _RESILIENT | {"Resource", "Arguments", "TimeoutSeconds", "HeartbeatSeconds"},
     "Pass": _COMMON | _TRANSITION | _RESULT,
     "Wait": _COMMON | _TRANSITION | _RESULT | {"Seconds", "Timestamp"},
     "Choice": _COMMON | _RESULT | {"Choices", "Default"},
@@ -54,7 +54,6 @@ JSONPATH_FIELDS = frozenset(
     }
 )  # fmt: skip
 _NOT_RUN = {
-    "HeartbeatSeconds": "heartbeats belong to .waitForTaskToken, which it does not run",
     "Credentials": "every call is made with the state machine's own role",
 }
 _RETRY_FIELDS = frozenset(
@@ -216,10 +215,19 @@ class Reader:
                 self.problems.add(str(problem), f"{at}/Resource")
         arguments = self.template(body, "Arguments", at)
         timeout = self.seconds(body, "TimeoutSeconds", at, lowest=1)
+        heartbeat = self.seconds(body, "HeartbeatSeconds", at, lowest=1)
         then, retriers, catchers = self.then(body, at), self.retriers(body, at), self.catchers(body, at)
         if integration is None:
             return None
-        return d.Task(name, then, retriers, catchers, integration, arguments, timeout)
+        waits = isinstance(integration, WithToken)
+        if heartbeat is not None and not waits:
+            self.problems.add(
+                "The embedded AWS does not run 'HeartbeatSeconds' without .waitForTaskToken: nothing would send them",
+                f"{at}/HeartbeatSeconds",
+            )
+        if isinstance(heartbeat, int | float) and isinstance(timeout, int | float) and heartbeat >= timeout:
+            self.problems.add("'HeartbeatSeconds' must be smaller than 'TimeoutSeconds'", f"{at}/HeartbeatSeconds")
+        return d.Task(name, then, retriers, catchers, integration, arguments, timeout, heartbeat, waits)
 
     def _pass(self, name: str, body: dict[str, Json], at: str) -> d.State:
         return d.Pass(name, self.then(body, at))

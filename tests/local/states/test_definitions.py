@@ -248,8 +248,8 @@ def test_a_name_has_at_most_80_characters() -> None:
     [
         "arn:aws:states:::sagemaker:invokeEndpoint.sync",
         "arn:aws:states:::sagemaker:invokeEndpoint",
-        "arn:aws:states:::lambda:invoke.waitForTaskToken",
-        "arn:aws:states:::aws-sdk:s3:putObject.waitForTaskToken",
+        "arn:aws:states:::lambda:invoke.sync",
+        "arn:aws:states:::aws-sdk:s3:noSuchAction.waitForTaskToken",
         "arn:aws:states:::aws-sdk:sagemakerruntime:invokeEndpoint.sync",
         "arn:aws:states:::aws-sdk:s3:noSuchAction",
         "arn:aws:states:::aws-sdk:s3:PutObject",
@@ -280,10 +280,15 @@ def test_a_task_without_a_resource_is_refused() -> None:
     assert state(Type="Task", End=True).message == "These fields are required: [Resource]"
 
 
-def test_heartbeats_are_refused_because_nothing_would_send_them() -> None:
+def test_heartbeats_without_a_token_are_refused_because_nothing_would_send_them() -> None:
     problem = only({"A": task("f", HeartbeatSeconds=10)})
     assert problem.location == "/States/A/HeartbeatSeconds"
-    assert "heartbeats belong to .waitForTaskToken" in problem.message
+    assert "without .waitForTaskToken" in problem.message
+
+
+def test_a_heartbeat_must_be_shorter_than_the_timeout() -> None:
+    waiting = task("f", HeartbeatSeconds=10, TimeoutSeconds=10) | {"Resource": f"{INVOKE}.waitForTaskToken"}
+    assert only({"A": waiting}).message == "'HeartbeatSeconds' must be smaller than 'TimeoutSeconds'"
 
 
 def test_credentials_are_refused_because_the_machines_role_makes_every_call() -> None:
