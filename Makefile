@@ -9,6 +9,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 SETUP := .venv/.setup
+SCANNERS := .venv/scanners/.setup
 # The pinned Node.js and Python come before any of the machine's: cdk.json says `python app.py`.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -21,7 +22,7 @@ run: $(SETUP)  ## deploy into the embedded AWS, run both workflows and a batch j
 	@python -m local run
 
 .PHONY: test
-test: check  ## everything CI runs: check, then all tests
+test: check $(SCANNERS)  ## everything CI runs: check, then all tests
 	@python -m pytest
 
 .PHONY: check
@@ -35,7 +36,7 @@ bench: $(SETUP)  ## measure everything, and write docs/performance.md
 	@for name in embedded engine synth; do echo "== $$name"; python -m benchmarks.$$name; done
 
 .PHONY: setup
-setup: $(SETUP)  ## install what the other commands need; they do so themselves
+setup: $(SETUP) $(SCANNERS)  ## install what the other commands need; they do so themselves
 
 $(SETUP): requirements.txt requirements-dev.txt constraints.txt package-lock.json
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed: install it, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -50,6 +51,14 @@ $(SETUP): requirements.txt requirements-dev.txt constraints.txt package-lock.jso
 	@python -c "import aws_cdk, time; time.sleep(2)"
 	@touch $@
 
+# Only the tests need these, and beside the project's own boto3 they cannot be.
+$(SCANNERS): tests/gate/requirements.txt | $(SETUP)
+	@echo "setting up .venv/scanners, once" >&2
+	@uv venv --quiet --allow-existing .venv/scanners \
+		&& uv pip install --quiet --python .venv/scanners/bin/python -r $< \
+		|| { python -m venv .venv/scanners && .venv/scanners/bin/python -m pip install --quiet -r $<; }
+	@touch $@
+
 .PHONY: constraints
 constraints: $(SETUP)
 	@# The newest that fit the versions named by hand, so without the constraints that are there now.
@@ -57,6 +66,10 @@ constraints: $(SETUP)
 		grep -hv '^-' requirements.txt requirements-dev.txt | uv pip compile - --universal --quiet --no-header \
 		--no-annotate --no-emit-index-url --python-version 3.11; } > .venv/constraints.txt
 	@mv .venv/constraints.txt constraints.txt
+	@{ sed '/^[^#]/,$$d' tests/gate/requirements.txt; \
+		grep -E '^(cfn-lint|checkov)==' tests/gate/requirements.txt | uv pip compile - --universal --quiet --no-header \
+		--no-annotate --no-emit-index-url --python-version 3.11; } > .venv/scanners.txt
+	@mv .venv/scanners.txt tests/gate/requirements.txt
 
 .PHONY: clean
 clean:  ## remove what was built; .venv and node_modules stay

@@ -11,26 +11,31 @@ from aws_cdk import App
 from stacks.constructs.function_build import BuildError
 from stacks.inference import InferenceStack
 from stacks.ml_workflow import MlWorkflowStack
-from stacks.settings import STAGES
+from stacks.settings import STAGES, Settings
 
 CONTEXT: dict[str, list[str]] = {"aws:cdk:bundling-stacks": []}
 """Functions go up as they were built: no stack is left for the CDK to bundle in Docker. The CLI sends a
 value of its own, so this has to come after it."""
 
 
-def build(context: Mapping[str, Any] | None = None, outdir: str | None = None) -> App:
-    """Both stacks in the context's stage, to be written to `outdir` (by default where the CLI says).
+def build(context: Mapping[str, Any] | None = None, outdir: str | None = None, settings: Settings | None = None) -> App:
+    """Both stacks, by default in the context's stage, to be written to `outdir` (by default where the CLI says).
 
     Raises `ValueError` for an unknown stage, and `BuildError`."""
     app = App(context=context, outdir=outdir, post_cli_context=CONTEXT)
+    settings = settings or stage_settings(app)
+    MlWorkflowStack(app, "MlWorkflowStack", settings=settings)
+    InferenceStack(app, "InferenceStack", settings=settings)
+    return app
+
+
+def stage_settings(app: App) -> Settings:
+    """The settings of the context's stage; raises `ValueError` for an unknown one."""
     given = app.node.try_get_context("stage")
     stage = "local" if given is None else str(given)
     if stage not in STAGES:
         raise ValueError(f"stage: expected one of {', '.join(STAGES)}, received {stage}")
-    settings = STAGES[stage]
-    MlWorkflowStack(app, "MlWorkflowStack", settings=settings)
-    InferenceStack(app, "InferenceStack", settings=settings)
-    return app
+    return STAGES[stage]
 
 
 if __name__ == "__main__":

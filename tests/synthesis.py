@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from aws_cdk import App, CloudFormationValidatePlugin, ValidationRuleSource, Validations
+
 import app
+from stacks.acknowledgements import Acknowledgement, take_acknowledgements
+from stacks.settings import STAGES as SETTINGS
+from stacks.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 STACKS = ("MlWorkflowStack", "InferenceStack")
 STAGES = ("local", "dev", "prod")
+VARIANTS: Mapping[str, Settings] = {**SETTINGS}
+"""What the template gate judges: each stage, and each choice that changes what a stage deploys."""
+GUARD_RULES = ROOT / "tests" / "gate" / "rules.guard"
 
 
 @dataclass(frozen=True)
@@ -66,11 +76,34 @@ class Assembly:
         return {path.name: path.read_bytes() for path in sorted(self.folder.glob("*.json"))}
 
 
-def synthesize(stage: str, folder: Path) -> Assembly:
-    """The app in a stage, with the feature flags that users get from cdk.json."""
+@dataclass(frozen=True)
+class Synthesis(Assembly):
+    """What one synth in this process wrote, with its construct tree and what that acknowledges."""
+
+    app: App
+    acknowledgements: tuple[Acknowledgement, ...]
+
+
+@functools.cache
+def validation() -> CloudFormationValidatePlugin:
+    """The library's own rules and our CloudFormation Guard rules: one engine a process, it takes seconds to make."""
+    rules = ValidationRuleSource(name=GUARD_RULES.name, content=GUARD_RULES.read_text())
+    return CloudFormationValidatePlugin(guard_rules=[rules])
+
+
+def synthesize(variant: str, folder: Path) -> Synthesis:
+    """The app in a variant, with the feature flags that users get from cdk.json.
+
+    What validation finds stands in `validation-report.json`; only the gate's tests judge it.
+    """
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
-    app.build({**context, "stage": stage}, outdir=str(folder)).synth()
-    return Assembly(folder)
+    take_acknowledgements()
+    built = app.build(
+        {**context, "@aws-cdk/core:failSynthOnValidationErrors": False}, outdir=str(folder), settings=VARIANTS[variant]
+    )
+    Validations.of(built).add_plugins(validation())
+    built.synth()
+    return Synthesis(folder, built, take_acknowledgements())
 
 
 def plain(value: Any) -> Any:

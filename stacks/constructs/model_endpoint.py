@@ -10,6 +10,7 @@ from aws_cdk import aws_s3_assets as assets
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
+from stacks.acknowledgements import ROLE_FIRST, acknowledge
 from stacks.constructs.model_image import model_image
 from stacks.constructs.trust import sagemaker_here
 from stacks.settings import Settings
@@ -50,6 +51,7 @@ class ModelEndpoint(Construct):
         )
         # SageMaker reads the archive with the role while it creates the model: its policy has to be there.
         self.model.node.add_dependency(self.role)
+        acknowledge(self.model, ROLE_FIRST)
         self.config = sagemaker.CfnEndpointConfig(
             self,
             "Config",

@@ -11,6 +11,7 @@ from aws_cdk import aws_lambda_python_alpha as lambda_python
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from stacks.acknowledgements import ROLE_FIRST, acknowledge
 from stacks.constructs.function_build import SOURCES, Target, build_function
 from stacks.constructs.trust import lambda_here
 from stacks.settings import Settings
@@ -59,3 +60,4 @@ class PythonFunction(Construct):
             tracing=lambda_.Tracing.ACTIVE,
             environment=environment,
         )
+        acknowledge(self.function, ROLE_FIRST)

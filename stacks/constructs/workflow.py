@@ -7,6 +7,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from stacks.acknowledgements import ROLE_FIRST, acknowledge
 from stacks.settings import Settings
 
 
@@ -29,3 +30,4 @@ class Workflow(Construct):
             tracing_enabled=True,
             logs=sfn.LogOptions(destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
         )
+        acknowledge(self.state_machine, ROLE_FIRST)
