@@ -17,7 +17,8 @@ from stacks.constructs.function_step import PAYLOAD, FunctionStep
 from stacks.constructs.inference_chain import InferenceChain, Store
 from stacks.constructs.predictor import Predictor
 from stacks.constructs.python_function import PythonFunction
-from stacks.constructs.records_map import NarrowReader, RecordsMap
+from stacks.constructs.records_map import OBJECT, NarrowReader, NarrowWriter, RecordsMap
+from stacks.constructs.records_map_like import RecordsMapLike
 from stacks.constructs.versions import model_version, template_version
 from stacks.constructs.workflow import Workflow
 from stacks.settings import Settings
@@ -166,32 +167,38 @@ class BatchJob(Construct):
         bucket, key = self.data.bucket, "{% $job.source %}"
         read = iam.PolicyStatement(actions=["s3:GetObject"], resources=self.data.arns([DATA_SETS]))
         listing = self.data.list_statement(DATA_SETS)
-        value = "$states.context.Map.Item.Value"
-
-        def over(
-            construct_id: str, prefix: str, reader: sfn.IItemReader, allowed: iam.PolicyStatement, field: str, item: str
-        ) -> RecordsMap:
-            chain = InferenceChain(scope, f"{prefix}Batch", state_prefix=prefix, **self._chain_parts).chain
-            return RecordsMap(
-                scope,
-                construct_id,
-                data=self.data,
-                reader=NarrowReader(reader, allowed),
-                field=field,
-                item=item,
-                chain=chain,
-            )
-
         csv = sfn.S3CsvItemReader(bucket=bucket, key=key, csv_headers=sfn.CsvHeaders.use_first_row())
         json_lines = sfn.S3JsonLItemReader(bucket=bucket, key=key)
         json = sfn.S3JsonItemReader(bucket=bucket, key=key)
         objects = sfn.S3ObjectsItemReader(bucket=bucket, prefix=key)
-        return {
-            "csv": over("CsvRecords", "Csv", csv, read, "record", value),
-            "jsonl": over("JsonLinesRecords", "JsonLines", json_lines, read, "record", value),
-            "json": over("JsonRecords", "Json", json, read, "record", value),
-            "objects": over("ObjectRecords", "Object", objects, listing, "object", f"{value}.Key"),
-        }
+
+        csv_records = RecordsMap(
+            scope,
+            "CsvRecords",
+            reader=NarrowReader(csv, read),
+            writer=NarrowWriter(data=self.data, prefix="{% $job.mapPrefix %}"),
+            chain=InferenceChain(scope, "Batch", state_prefix="Csv", **self._chain_parts).chain,
+            state_prefix="Csv",
+        )
+        json_lines_records = RecordsMapLike(
+            scope,
+            "JsonLinesRecords",
+            like=csv_records,
+            reader=NarrowReader(json_lines, read),
+            state_prefix="JsonLines",
+        )
+        json_records = RecordsMapLike(
+            scope, "JsonRecords", like=csv_records, reader=NarrowReader(json, read), state_prefix="Json"
+        )
+        object_records = RecordsMapLike(
+            scope,
+            "ObjectRecords",
+            like=csv_records,
+            reader=NarrowReader(objects, listing),
+            state_prefix="Object",
+            item=OBJECT,
+        )
+        return {"csv": csv_records, "jsonl": json_lines_records, "json": json_records, "objects": object_records}
 
     def _grant_map_runs(self, machine: sfn.StateMachine) -> None:
         """Lets the machine look at its own Map Runs.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,10 @@ from stacks.constructs.data_bucket import DataBucket
 
 RESULTS = "jobs/*/map/*"
 """The keys that the ResultWriter writes, of any job."""
+
+RECORD = {"record": "{% $states.context.Map.Item.Value %}"}
+OBJECT = {"object": "{% $states.context.Map.Item.Value.Key %}"}
+"""What a batch has of each item: the record itself, or the key of the object that it lies in."""
 
 
 @jsii.implements(sfn.IItemReader)
@@ -84,9 +89,10 @@ class JobBatcher(sfn.ItemBatcher):
 
 
 class RecordsMap(sfn.DistributedMap):
-    """Runs `chain` over the records that `reader` reads; what the variable `job` says is what it does.
+    """Runs `chain` over what `reader` reads, in batches; what the variable `job` says is what it does.
 
-    `item` is the JSONata expression, without its `{% %}`, of what a batch has of each item under `field`.
+    `item` is what a batch has of each item, beside its index. The names of the chain's states begin with
+    `state_prefix`.
     """
 
     def __init__(
@@ -94,11 +100,11 @@ class RecordsMap(sfn.DistributedMap):
         scope: Construct,
         construct_id: str,
         *,
-        data: DataBucket,
         reader: sfn.IItemReader,
-        field: str,
-        item: str,
+        writer: sfn.ResultWriterV2,
         chain: sfn.IChainable,
+        state_prefix: str,
+        item: Mapping[str, str] = RECORD,
     ) -> None:
         super().__init__(
             scope,
@@ -107,12 +113,14 @@ class RecordsMap(sfn.DistributedMap):
             label=construct_id,
             map_execution_type=sfn.StateMachineType.EXPRESS,
             item_reader=reader,
-            item_selector={"index": "{% $states.context.Map.Item.Index %}", field: f"{{% {item} %}}"},
+            item_selector={"index": "{% $states.context.Map.Item.Index %}", **item},
             item_batcher=JobBatcher(),
             jsonata_max_concurrency="{% $job.maxConcurrency %}",
-            result_writer_v2=NarrowWriter(data=data, prefix="{% $job.mapPrefix %}"),
+            result_writer_v2=writer,
         )
         self.item_processor(chain)
+        self.writer = writer
+        self.state_prefix = state_prefix
 
     def to_state_json(self, state_machine_query_language: sfn.QueryLanguage | None = None) -> Mapping[Any, Any]:
         """The state, with its tolerance as an expression, which the library does not take in JSONata.
@@ -121,3 +129,8 @@ class RecordsMap(sfn.DistributedMap):
         """
         rendered = super().to_state_json(state_machine_query_language)
         return {**rendered, "ToleratedFailurePercentage": "{% $job.tolerate %}"}
+
+    @functools.cached_property
+    def rendered_processor(self) -> Mapping[str, Any]:
+        """Its `ItemProcessor`, which the library renders the same for any machine, once the chain stands."""
+        return dict(self.to_state_json()["ItemProcessor"])
