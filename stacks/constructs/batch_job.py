@@ -201,14 +201,18 @@ class BatchJob(Construct):
         return {"csv": csv_records, "jsonl": json_lines_records, "json": json_records, "objects": object_records}
 
     def _grant_map_runs(self, machine: sfn.StateMachine) -> None:
-        """Lets the machine look at its own Map Runs.
+        """Lets the machine run its own children, and look at its own Map Runs.
 
-        In a policy of its own, as the library does it for the Map itself: the machine waits for its role's
-        first policy, so that one cannot name the machine.
+        In place of the library's policy, which allows to redrive children besides: Express ones are started again.
+        A policy of its own as that one is: the machine waits for its role's first policy, which so cannot name it.
+        https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html
+        https://docs.aws.amazon.com/step-functions/latest/apireference/API_RedriveExecution.html
         https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsstepfunctions.html
         """
+        machine.node.try_remove_child("DistributedMapPolicy")
         policy = iam.Policy(self, "MapRunPolicy", roles=[machine.role])
-        machine.grant_execution(policy, "states:ListMapRuns")
+        machine.grant_start_execution(policy)
+        machine.grant_execution(policy, "states:DescribeExecution", "states:StopExecution", "states:ListMapRuns")
         runs = Stack.of(self).format_arn(
             service="states",
             resource="mapRun",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from aws_cdk import Duration
@@ -44,7 +45,7 @@ class PythonFunction(Construct):
         )
         self.role = iam.Role(self, "Role", assumed_by=lambda_here(self))
         self.log_group.grant_write(self.role)
-        self.function = lambda_python.PythonFunction(
+        self.function = UnqualifiedFunction(
             self,
             "Function",
             entry=str(build_function(module, target, model=model)),
@@ -61,3 +62,15 @@ class PythonFunction(Construct):
             environment=environment,
         )
         acknowledge(self.function, ROLE_FIRST)
+
+
+class UnqualifiedFunction(lambda_python.PythonFunction):
+    """A function whose invokers may not name a version or an alias: there are none, and the library allows both."""
+
+    @functools.cached_property
+    def _arns(self) -> list[str]:
+        return [self.function_arn]
+
+    @property
+    def resource_arns_for_grant_invoke(self) -> list[str]:
+        return self._arns

@@ -32,7 +32,6 @@ NEVER_ASKED = {
     "logs:ListLogDeliveries": NO_DELIVERY,
     "logs:PutResourcePolicy": NO_DELIVERY,
     "logs:UpdateLogDelivery": NO_DELIVERY,
-    "lambda:InvokeFunction with a version or alias": "the CDK grants it beside the function; no workflow names either",
 }
 """What neither a request nor a job in the embedded AWS asks IAM for, and why."""
 
@@ -58,12 +57,6 @@ class Grant:
 
     def __str__(self) -> str:
         return f"{self.stack}/{unhashed(self.role)}: {self.action} on {self.resource}"
-
-    @property
-    def use(self) -> str:
-        """What the grant is for. The CDK grants functions twice: themselves, and their versions and aliases."""
-        qualified = self.action == "lambda:InvokeFunction" and self.resource.endswith(":*")
-        return f"{self.action} with a version or alias" if qualified else self.action
 
 
 def grants_of(deployment: Deployment, stack: str) -> list[Grant]:

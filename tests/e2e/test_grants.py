@@ -120,7 +120,7 @@ def test_each_grant_is_needed_by_the_very_call_that_is_refused_without_it(
     deployment: Deployment, grants: list[Grant], runs: Runs, subtests: pytest.Subtests
 ) -> None:
     for grant in grants:
-        if grant.use in UNENFORCED:
+        if grant.action in UNENFORCED:
             continue
         with subtests.test(str(grant)):
             if grant.action.startswith("logs:"):
@@ -169,8 +169,8 @@ def concerns(deployment: Deployment, grant: Grant, arn: str) -> bool:
 
 def test_what_no_run_asks_for_is_what_the_table_says(deployment: Deployment, runs: Runs) -> None:
     everything = [grant for stack in STACKS for grant in grants_of_requests(deployment, stack)]
-    assert set(UNENFORCED) <= {grant.use for grant in everything}, "the table names what no template grants"
-    unneeded = [grant for grant in everything if grant.use in UNENFORCED]
+    assert set(UNENFORCED) <= {grant.action for grant in everything}, "the table names what no template grants"
+    unneeded = [grant for grant in everything if grant.action in UNENFORCED]
     groups = {log_group(deployment, grant) for grant in everything if grant.action == "logs:CreateLogStream"}
     for group in groups:
         runs.forget_logs(group, whole=group.startswith("/aws/sagemaker/"))

@@ -24,7 +24,7 @@ STACK = "InferenceStack"
 ROLES = ("PreprocessDataRole", "StoreResultsRole", "JobCheckJobRole", "JobSummarizeRole", "JobWorkflowStateMachineRole")
 
 IN_ONE_PART = "results of many megabytes are uploaded in parts; this job's are not"
-OWN_CHILDREN = "here a Map Run's children are a part of it: none is asked about, stopped or started again by name"
+OWN_CHILDREN = "here a Map Run's children are a part of it: none is asked about or stopped by name"
 
 UNENFORCED = {
     **NEVER_ASKED,
@@ -33,7 +33,6 @@ UNENFORCED = {
     "s3:GetObject of the machine on jobs/*/map/*": "AWS's own list for a ResultWriter has it; here none is read again",
     "states:DescribeExecution": OWN_CHILDREN,
     "states:StopExecution": OWN_CHILDREN,
-    "states:RedriveExecution": OWN_CHILDREN,
 }
 """What no job in the embedded AWS asks IAM for, and why. All other grants are taken away one at a time."""
 
@@ -65,8 +64,8 @@ def grants(deployment: Deployment) -> list[Grant]:
 def use(grant: Grant) -> str:
     """What the grant is for, where its action does not tell."""
     if unhashed(grant.role) == "JobWorkflowStateMachineRole" and grant.resource.endswith("/jobs/*/map/*"):
-        return f"{grant.use} of the machine on jobs/*/map/*" if grant.action == "s3:GetObject" else grant.use
-    return grant.use
+        return f"{grant.action} of the machine on jobs/*/map/*" if grant.action == "s3:GetObject" else grant.action
+    return grant.action
 
 
 class Jobs:

@@ -218,8 +218,6 @@ def test_the_machine_may_call_its_functions_and_its_endpoint(inference: Stack) -
     assert calls["Resource"] == [
         "<PreprocessDataFunction.Arn>",
         "<StoreResultsFunction.Arn>",
-        "<PreprocessDataFunction.Arn>:*",
-        "<StoreResultsFunction.Arn>:*",
     ]
     assert endpoint == {
         "Effect": "Allow",

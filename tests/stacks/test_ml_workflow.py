@@ -129,8 +129,6 @@ def test_the_machine_may_call_its_two_functions(ml_workflow: Stack) -> None:
         "Resource": [
             "<PredictFunction.Arn>",
             "<PreprocessFunction.Arn>",
-            "<PredictFunction.Arn>:*",
-            "<PreprocessFunction.Arn>:*",
         ],
     }
     assert [statement["Resource"] for statement in statements[1:]] == ["*"]  # log delivery and X-Ray
