@@ -10,7 +10,7 @@ import pytest
 
 from tests.gate.iam_rules import ACKNOWLEDGED, CONDITIONED, WIDE, WITHOUT_NARROWER_FORM, findings, scopable
 from tests.roles import Role, roles_of
-from tests.synthesis import STACKS, STAGES, Assembly, Stack
+from tests.synthesis import STACKS, VARIANTS, Assembly, Stack
 
 ROLE_USERS = {
     "AWS::Lambda::Function": "Role",
@@ -21,7 +21,7 @@ MOST_ACTIONS, MOST_ON_EVERYTHING = 33, 14
 """How many actions the roles of InferenceStack may have over all, and on every resource."""
 
 
-@pytest.fixture(params=[(variant, name) for variant in STAGES for name in STACKS], ids="-".join)
+@pytest.fixture(params=[(variant, name) for variant in VARIANTS for name in STACKS], ids="-".join)
 def stack(request: pytest.FixtureRequest, synthesized: Callable[[str], Assembly]) -> Stack:
     variant, name = request.param
     return synthesized(variant).stacks[name]
@@ -29,7 +29,7 @@ def stack(request: pytest.FixtureRequest, synthesized: Callable[[str], Assembly]
 
 @pytest.fixture(scope="module")
 def every_role(synthesized: Callable[[str], Assembly]) -> list[Role]:
-    return [role for it in STAGES for name in STACKS for role in roles_of(synthesized(it).stacks[name])]
+    return [role for it in VARIANTS for name in STACKS for role in roles_of(synthesized(it).stacks[name])]
 
 
 def test_nothing_is_wrong_with_any_role(stack: Stack) -> None:
