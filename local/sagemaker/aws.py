@@ -62,6 +62,10 @@ class Aws(Protocol):
     async def put_object(self, access_key: str, bucket: str, key: str, body: bytes, content_type: str) -> None:
         """Writes an object as the key's owner. Raises `ValueError` when it may not."""
 
+    async def list_objects(self, access_key: str, bucket: str, prefix: str) -> list[str]:
+        """The keys under a prefix, in their order, as the key's owner. Raises `ValueError` when it may not."""
+        ...
+
     async def publish(self, access_key: str, topic: str, message: str) -> None:
         """Publishes to an SNS topic as the key's owner. Raises `ValueError` when it may not."""
 

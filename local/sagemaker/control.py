@@ -16,6 +16,7 @@ from local.sagemaker.errors import AwsError, denied, invalid
 from local.sagemaker.runtime import SECONDS, Runtime
 from local.sagemaker.shapes import check, input_shape, service_model
 from local.sagemaker.store import Store
+from local.sagemaker.transform import TransformJobs
 
 Operation = Callable[[Store, Document], Document]
 NO_DEREGISTER = (
@@ -38,6 +39,7 @@ class SageMaker:
         self._stores: dict[Place, Store] = {}
         self._scaling: dict[Place, Scaling] = {}
         self.endpoints = Endpoints(aws, self._session)
+        self.transforms = TransformJobs(aws, self._session)
         self._runtime = Runtime(aws, self._session, invocation_seconds)
         self._operations: dict[str, Operation] = {
             "CreateModel": lambda store, request: models.create_model(store, aws, request),
@@ -52,6 +54,9 @@ class SageMaker:
             "DescribeEndpoint": lambda store, request: describe(store.endpoint(request["EndpointName"])),
             "ListEndpoints": operations.list_endpoints,
             "UpdateEndpoint": self.endpoints.update,
+            "CreateTransformJob": self.transforms.create,
+            "DescribeTransformJob": self.transforms.describe,
+            "StopTransformJob": self.transforms.stop,
             "AddTags": operations.add_tags,
             "ListTags": operations.list_tags,
             "DeleteTags": operations.delete_tags,
@@ -127,6 +132,7 @@ class SageMaker:
 
     async def close(self) -> None:
         """Stops every model server. Nothing can be called afterwards."""
+        await self.transforms.close()
         await self._runtime.close()
         await self.endpoints.close()
         if self._client is not None:
@@ -168,6 +174,9 @@ def _resources(place: Place, action: str, document: Document) -> list[str]:
     https://github.com/aws-controllers-k8s/community/issues/1889
     """
     kinds = (("ModelName", "model"), ("EndpointName", "endpoint"), ("EndpointConfigName", "endpoint-config"))
+    if "TransformJobName" in document:
+        # The job alone is what CreateTransformJob asks about: its model's role, not the caller, reads and writes.
+        return [place.arn("transform-job", document["TransformJobName"])]
     named = [place.arn(kind, document[field]) for field, kind in kinds if document.get(field)]
     return named or [document.get("ResourceArn") or "*"]
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import aiohttp
 
-from local.sagemaker import instance
-from local.sagemaker.aws import Aws, Document, Place
+from local.sagemaker.aws import Aws, Document
 from local.sagemaker.errors import AwsError, invalid, unserved
 from local.sagemaker.fields import refuse_deployment, refuse_unserved
 from local.sagemaker.fleet import DEFAULT_STARTUP_SECONDS, Fleet, Servers, Variant
-from local.sagemaker.instance import Instance, ServerFailed
-from local.sagemaker.models import PRINCIPAL, Container, container_of
+from local.sagemaker.instance import ServerFailed
+from local.sagemaker.models import container_of
 from local.sagemaker.serverless import ServerlessFleet
+from local.sagemaker.starting import start
 from local.sagemaker.store import Endpoint, Store
 
 MAX_INSTANCES = 16
@@ -161,32 +160,16 @@ class Endpoints:
     def _variant(self, store: Store, endpoint: Endpoint, variant: Document) -> Variant:
         model = store.model(variant["ModelName"])
         container, role = container_of(model), model.get("ExecutionRoleArn")
-        name = variant["VariantName"]
+        name, group = variant["VariantName"], f"/aws/sagemaker/Endpoints/{endpoint.name}"
         return Variant(
             name=name,
             weight=variant["InitialVariantWeight"],
             count=variant.get("InitialInstanceCount", 0),
             image=container.image,
-            start=lambda: self._start(store.place, container, role, endpoint.name, name),
+            start=lambda: start(self._aws, store.place, container, role, group, f"{name}/local"),
             role=role,
             startup_seconds=variant.get("ContainerStartupHealthCheckTimeoutInSeconds", DEFAULT_STARTUP_SECONDS),
         )
-
-    async def _start(
-        self, place: Place, container: Container, role: str | None, endpoint: str, variant: str
-    ) -> Instance:
-        data = None if container.data is None else await asyncio.to_thread(self._aws.read_object, *container.data)
-        group, stream = f"/aws/sagemaker/Endpoints/{endpoint}", f"{variant}/local"
-
-        def log(line: str) -> None:
-            # A model without a role has no log; nor has one whose role has gone since.
-            with contextlib.suppress(ValueError):
-                if role is not None:
-                    source = place.source_arn
-                    session = self._aws.role_session(role, "SageMaker", service=PRINCIPAL, source_arn=source)
-                    self._aws.log(session.access_key, group, stream, line)
-
-        return await instance.start(data, container.environment, place.region, log)
 
 
 def retained(endpoint: Endpoint, config: Document, request: Document) -> list[Document]:

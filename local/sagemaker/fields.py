@@ -27,6 +27,24 @@ SERVED: dict[str, frozenset[str]] = {
             "ServerlessConfig",
         }
     ),
+    # Not DataProcessing, DataCaptureConfig, ExperimentConfig: they would change what is written.
+    "CreateTransformJob": frozenset(
+        {
+            "TransformJobName",
+            "ModelName",
+            "MaxConcurrentTransforms",
+            "ModelClientConfig",
+            "MaxPayloadInMB",
+            "BatchStrategy",
+            "Environment",
+            "TransformInput",
+            "TransformOutput",
+            "TransformResources",
+            "Tags",
+        }
+    ),
+    "TransformInput": frozenset({"DataSource", "ContentType", "SplitType", "CompressionType"}),
+    "TransformOutput": frozenset({"S3OutputPath", "Accept", "AssembleWith"}),
     # Not ProvisionedConcurrency: servers that are kept warm.
     "ServerlessConfig": frozenset({"MaxConcurrency"}),
     "CreateEndpoint": frozenset({"EndpointName", "EndpointConfigName", "Tags", "DeploymentConfig"}),
@@ -66,6 +84,9 @@ RECORDED: dict[str, frozenset[str]] = {
     "AsyncInferenceConfig": frozenset(),
     "AsyncInferenceOutputConfig": frozenset({"KmsKeyId"}),
     "AsyncInferenceNotificationConfig": frozenset(),
+    "CreateTransformJob": frozenset(),
+    "TransformInput": frozenset(),
+    "TransformOutput": frozenset({"KmsKeyId"}),
     # A server takes what memory it needs.
     "ServerlessConfig": frozenset({"MemorySizeInMB"}),
     "CreateEndpoint": frozenset(),

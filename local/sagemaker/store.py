@@ -7,10 +7,14 @@ import binascii
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from local.sagemaker.aws import Document, Place
 from local.sagemaker.errors import invalid
 from local.sagemaker.fleet import Servers
+
+if TYPE_CHECKING:
+    from local.sagemaker.transform import TransformJob
 
 PAGE = 10
 """Entries of a list where the caller does not say: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListEndpoints.html"""
@@ -42,6 +46,7 @@ class Store:
     models: dict[str, Document] = field(default_factory=dict)
     configs: dict[str, Document] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    transforms: dict[str, TransformJob] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def model(self, name: str) -> Document:
@@ -67,6 +72,7 @@ class Store:
             "model": self.models,
             "endpoint-config": self.configs,
             "endpoint": self.endpoints,
+            "transform-job": self.transforms,
         }
         return name in kept.get(kind, ()) and arn == self.place.arn(kind, name)
 

@@ -10,7 +10,7 @@ from local.states.expressions import Expression, Render
 from local.states.failures import Retrier
 
 if TYPE_CHECKING:
-    from local.states.integrations import Integration
+    from local.states.integrations import Followed, Integration
 
 Seconds = float | Expression
 
@@ -63,6 +63,9 @@ class Task(Resilient):
     heartbeat: Seconds | None = None
     waits: bool = False
     """Whether it ends when somebody who has its token says so, instead of with its call."""
+
+    followed: Followed | None = None
+    """The integration, where it ends when what its call began has ended."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from botocore.awsrequest import AWSPreparedRequest
 
@@ -99,6 +99,15 @@ class Integration(Protocol):
         ...
 
 
+@runtime_checkable
+class Followed(Integration, Protocol):
+    """A call that begins something; the task ends when that has ended (`.sync`)."""
+
+    async def follow(self, arguments: Json, caller: Caller) -> Json:
+        """What it ended with. Raises `StateFailure`."""
+        ...
+
+
 class WithToken:
     """A call whose task goes on until somebody who has its token says how it ended (`.waitForTaskToken`)."""
 
@@ -118,6 +127,7 @@ def find_integration(resource: str, kind: str) -> Integration:
     """The integration that a Task's Resource names, in a machine of type `kind`. Raises `UnknownIntegration`."""
     from local.states.aws_sdk import AwsSdkCall
     from local.states.lambda_invoke import LambdaInvoke
+    from local.states.sync import TransformJob
 
     match = _RESOURCE.fullmatch(resource)
     if not match:
@@ -126,6 +136,8 @@ def find_integration(resource: str, kind: str) -> Integration:
     name, _, pattern = action.partition(".")
     if pattern and kind == "EXPRESS":
         raise UnknownIntegration(f"Express state machine does not support '.{pattern}' service integration")
+    if (service, action) == ("sagemaker", "createTransformJob.sync"):
+        return TransformJob()
     found: Integration | None = None
     if pattern in ("", "waitForTaskToken"):
         if (service, name) == ("lambda", "invoke"):

@@ -179,9 +179,12 @@ class Visit:
             self._check_size(arguments)
             async with asyncio.timeout(timeout):
                 result = await state.integration.call(arguments, self.branch.run.caller)
-                if self._waiting is not None:
+                if state.waits or state.followed:
                     self.branch.note("TaskSubmitted", {**call, "output": result}, "taskSubmittedEventDetails")
+                if self._waiting is not None:
                     result = await self._waiting.outcome(heartbeat)
+                elif state.followed:
+                    result = await state.followed.follow(arguments, self.branch.run.caller)
         except TimeoutError as problem:
             self.branch.note("TaskTimedOut", {**call, "error": TIMEOUT}, "taskTimedOutEventDetails")
             raise StateFailure(TIMEOUT) from problem

@@ -15,7 +15,7 @@ from local.states import definition as d
 from local.states import map_parser
 from local.states.expressions import Expression, Render, SyntaxProblem, compile_template, is_expression
 from local.states.failures import ALL, Retrier
-from local.states.integrations import UnknownIntegration, WithToken, find_integration
+from local.states.integrations import Followed, UnknownIntegration, WithToken, find_integration
 from local.states.problems import (
     INVALID_JSON,
     MISSING_TARGET,
@@ -220,6 +220,7 @@ class Reader:
         if integration is None:
             return None
         waits = isinstance(integration, WithToken)
+        followed = integration if isinstance(integration, Followed) else None
         if heartbeat is not None and not waits:
             self.problems.add(
                 "The embedded AWS does not run 'HeartbeatSeconds' without .waitForTaskToken: nothing would send them",
@@ -227,7 +228,7 @@ class Reader:
             )
         if isinstance(heartbeat, int | float) and isinstance(timeout, int | float) and heartbeat >= timeout:
             self.problems.add("'HeartbeatSeconds' must be smaller than 'TimeoutSeconds'", f"{at}/HeartbeatSeconds")
-        return d.Task(name, then, retriers, catchers, integration, arguments, timeout, heartbeat, waits)
+        return d.Task(name, then, retriers, catchers, integration, arguments, timeout, heartbeat, waits, followed)
 
     def _pass(self, name: str, body: dict[str, Json], at: str) -> d.State:
         return d.Pass(name, self.then(body, at))

@@ -74,6 +74,10 @@ class Memory:
         self._check(access_key, "s3:PutObject", f"arn:aws:s3:::{bucket}/{key}")
         self.objects[bucket, key] = body
 
+    async def list_objects(self, access_key: str, bucket: str, prefix: str) -> list[str]:
+        self._check(access_key, "s3:ListBucket", f"arn:aws:s3:::{bucket}")
+        return sorted(key for held, key in self.objects if held == bucket and key.startswith(prefix))
+
     async def publish(self, access_key: str, topic: str, message: str) -> None:
         self._check(access_key, "sns:Publish", topic)
         self.published.append((topic, json.loads(message)))
