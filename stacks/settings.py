@@ -38,7 +38,7 @@ class Settings:
 
     stage: str
     region: str = "us-east-1"
-    python_version: str = "3.13"
+    python_version: str = "3.14"
     architecture: str = "arm64"
     on_this_machine: bool = False
     function_memory: int = 512
@@ -71,7 +71,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         self._match("region", self.region, r"[a-z]{2}(-[a-z]+)+-\d", "an AWS region such as us-east-1")
-        self._match("python_version", self.python_version, r"3\.1[1-9]", "3.11 or a later Python such as 3.13")
+        self._match("python_version", self.python_version, r"3\.1[1-9]", "3.11 or a later Python such as 3.14")
         if self.architecture not in ARCHITECTURES:
             raise InvalidSettings(
                 f"architecture: expected one of {', '.join(ARCHITECTURES)}, received {self.architecture}"

@@ -129,11 +129,11 @@ def test_functions_are_built_for_lambda_outside_the_local_stage(
     for stage in ("dev", "prod"):
         for stack in synthesized(stage).stacks.values():
             for function in stack.of_type("AWS::Lambda::Function").values():
-                assert (function["Runtime"], function["Architectures"]) == ("python3.13", ["arm64"])
+                assert (function["Runtime"], function["Architectures"]) == ("python3.14", ["arm64"])
 
 
 def test_predict_carries_a_numpy_for_lambda_outside_the_local_stage(
     synthesized: Callable[[str], Assembly],
 ) -> None:
     libraries = list(synthesized("prod").folder.glob("asset.*/numpy/_core/_multiarray_umath*.so"))
-    assert [path.name for path in libraries] == ["_multiarray_umath.cpython-313-aarch64-linux-gnu.so"]
+    assert [path.name for path in libraries] == ["_multiarray_umath.cpython-314-aarch64-linux-gnu.so"]

@@ -19,7 +19,7 @@ def test_each_stage_is_known_by_its_name() -> None:
         ({"region": "Virginia"}, "region: expected an AWS region such as us-east-1, received 'Virginia'"),
         (
             {"python_version": "3.9"},
-            "python_version: expected 3.11 or a later Python such as 3.13, received '3.9'",
+            "python_version: expected 3.11 or a later Python such as 3.14, received '3.9'",
         ),
         ({"architecture": "arm"}, "architecture: expected one of arm64, x86_64, received arm"),
         ({"function_memory": 64}, "function_memory: expected 128 to 10240, received 64"),
