@@ -1,14 +1,17 @@
-"""What many tests share: the synthesized app, once a session."""
+"""What many tests share, each once a session: the synthesized app, and its deployment in an embedded AWS."""
 
 from __future__ import annotations
 
 import functools
 import os
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from local.cdk import Cdk
+from local.embedded import embedded
+from tests.e2e.deployment import Deployment
 from tests.synthesis import Synthesis, synthesize
 
 # jsii runs the first Node.js it finds: the pinned one beside this Python, whoever started the tests.
@@ -19,3 +22,16 @@ os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.
 def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Synthesis]:
     """The app in a stage, synthesized when a test first asks for it."""
     return functools.cache(lambda stage: synthesize(stage, tmp_path_factory.mktemp(stage) / "cdk.out"))
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Both stacks, deployed once. A wait of a second between two tries lasts a millisecond."""
+    folder = tmp_path_factory.mktemp("e2e")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SLUICE_WAIT_SCALE", "0.001")
+        with embedded(folder / "aws.log", folder, port=0) as ready:
+            cdk = Cdk(ready, folder)
+            cdk.prepare("local")
+            cdk.deploy()
+            yield Deployment(ready, folder)

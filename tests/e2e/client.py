@@ -107,19 +107,26 @@ class Client:
 
     def parts(self, job: str, stack: Stack | None = None) -> dict[str, bytes]:
         """The objects that hold what became of the job's records, by their keys inside the job's prefix."""
+        return self.parts_under(job_prefix(job), stack)
+
+    def parts_under(self, prefix: str, stack: Stack | None = None) -> dict[str, bytes]:
+        """The same of a job or a request that keeps its results there."""
         at = stack or self.stack()
-        prefix = f"{job_prefix(job)}/"
-        found = (key for kind in ("predictions", "rejected") for key in keys(at.s3, at.bucket, f"{prefix}{kind}/"))
+        found = (key for kind in ("predictions", "rejected") for key in keys(at.s3, at.bucket, f"{prefix}/{kind}/"))
         bodies = ahead(lambda key: read(at.s3, at.bucket, key), found)
-        return {key.removeprefix(prefix): body or b"" for key, body in bodies}
+        return {key.removeprefix(f"{prefix}/"): body or b"" for key, body in bodies}
 
     def results(self, job: str, stack: Stack | None = None) -> Results:
         """What the parts hold. Raises `AssertionError` where two hold the same index."""
+        return self.results_under(job_prefix(job), stack)
+
+    def results_under(self, prefix: str, stack: Stack | None = None) -> Results:
+        """The same of a job or a request that keeps its results there."""
         results = Results({}, {})
-        for key, body in self.parts(job, stack).items():
+        for key, body in self.parts_under(prefix, stack).items():
             kind = results.predictions if key.startswith("predictions/") else results.rejected
             for line in read_json_lines(body):
-                assert line["index"] not in kind, f"{job} has index {line['index']} twice"
+                assert line["index"] not in kind, f"{prefix} has index {line['index']} twice"
                 kind[line["index"]] = line
         assert not results.predictions.keys() & results.rejected.keys()
         return results
