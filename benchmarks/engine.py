@@ -162,6 +162,7 @@ def _ministack(folder: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = clean_environment(
+        folder,
         GATEWAY_PORT=str(port),
         BIND_HOST="127.0.0.1",
         LAMBDA_EXECUTOR="local",

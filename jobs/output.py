@@ -10,8 +10,8 @@ from typing import IO
 from rich.console import Console
 
 from jobs.results import written_whole
-from jobs.text import json_text, visible, visible_lines
-from lambda_src.contract import Json
+from jobs.text import json_text, visible_lines
+from lambda_src.contract import Json, visible
 
 PLAIN_WIDTH = 200
 """Columns where no terminal tells them, so that a line of a table stays a line."""
@@ -61,6 +61,7 @@ def _encoded(texts: Iterable[str]) -> Iterator[bytes]:
 
 
 def _console(stream: IO[str]) -> Console:
+    """What it prints is text, in which rich reads no markup and no emoji of its own."""
     if stream.isatty():
-        return Console(file=stream, highlight=False)
-    return Console(file=stream, highlight=False, force_terminal=False, width=PLAIN_WIDTH)
+        return Console(file=stream, highlight=False, markup=False, emoji=False)
+    return Console(file=stream, highlight=False, markup=False, emoji=False, force_terminal=False, width=PLAIN_WIDTH)

@@ -24,6 +24,7 @@ from rich.text import Text
 
 from jobs.job import Counts, Job, find, live
 from jobs.stack import Stack
+from lambda_src.contract import visible
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 2.0
@@ -103,7 +104,7 @@ class _Lines:
         line = (
             f"{self._job}: {counts.done} of {counts.total} records done, {counts.failed} failed, {rate:.0f} per second"
         )
-        self._console.print(line, soft_wrap=True)
+        self._console.print(visible(line), soft_wrap=True)
         self._last, self._shown = now, counts
 
 

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from jobs.job import Counts, Job
 from jobs.stack import Stack
-from jobs.text import shortened, visible
-from lambda_src.contract import Json, job_prefix
+from jobs.text import shortened
+from lambda_src.contract import Json, job_prefix, visible
 
 
 def job_lines(stack: Stack, job: Job, counts: Counts | None) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -216,6 +217,22 @@ def read_json_lines(body: bytes) -> Iterator[dict[str, Json]]:
     for line in body.split(b"\n"):
         if line:
             yield json.loads(line.decode("utf-8", "surrogatepass"))
+
+
+HIDDEN = "\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+"""Control characters, lone surrogates, line separators and marks that turn the reading order."""
+
+_ANY_HIDDEN = re.compile(f"[{HIDDEN}]")
+
+
+def visible(text: str) -> str:
+    """Text of unknown origin with escapes for the characters that a terminal would obey or cannot show."""
+    return _ANY_HIDDEN.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"
 
 
 def brief(value: Json, limit: int = 80) -> str:

@@ -75,12 +75,11 @@ class Cdk:
         return started(arguments, log=self._log(command), cwd=cwd, env=variables)
 
     def _surroundings(self, command: str) -> dict[str, str]:
-        """Of the person's environment, synth gets what is not AWS's: it downloads packages as `pip` here would."""
-        if command == "synth":
-            return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
-        home = self.folder / "home"
-        home.mkdir(exist_ok=True)
-        return clean_environment(HOME=str(home))
+        """Nothing of the person's, but for synth: it takes packages from where set-up left them, or downloads them."""
+        clean = clean_environment(self.folder, CDK_HOME=str(self.folder / "home" / ".cdk"))
+        if command != "synth":
+            return clean
+        return clean | caches() | {name: value for name, value in os.environ.items() if _for_downloads(name)}
 
     def _finish(self, command: str, process: subprocess.Popen[bytes]) -> None:
         status = process.wait()
@@ -89,6 +88,24 @@ class Cdk:
 
     def _log(self, command: str) -> Path:
         return self.folder / f"cdk-{command}.log"
+
+
+def caches() -> dict[str, str]:
+    """Where uv and jsii keep packages by themselves, as they would without the home of their own.
+
+    https://docs.astral.sh/uv/reference/storage/ and packages/@jsii/kernel/src/tar-cache in aws/jsii
+    """
+    home = Path.home()
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    mac = sys.platform == "darwin"
+    jsii = home / "Library" / "Caches" / "com.amazonaws.jsii" if mac else usual / "aws" / "jsii"
+    return {"UV_CACHE_DIR": str(usual / "uv"), "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(jsii / "package-cache")}
+
+
+def _for_downloads(name: str) -> bool:
+    """Whether uv or jsii need the variable: caches, the package index, proxies and certificates."""
+    certificates = ("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS")
+    return name in certificates or name.startswith(("UV_", "JSII_")) or name.upper().endswith("_PROXY")
 
 
 def _reason(log: Path) -> str:

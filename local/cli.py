@@ -14,6 +14,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
+from lambda_src.contract import visible
 from local import interrupt
 from local.cdk import Cdk, node
 from local.embedded import ROOT, embedded
@@ -71,11 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _run(ready, progress, as_json=options.json)
     except interrupt.InterruptError as interrupted:
         return 0 if options.command == "up" and interrupted.running else 128 + interrupted.number
-    except (CommandError, RuleError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except (BotoCoreError, ClientError, OSError) as error:
-        print(f"error: {error}".replace("\n", " "), file=sys.stderr)
+    except (CommandError, RuleError, BotoCoreError, ClientError, OSError) as error:
+        # Some of it is what a model, a function or the CDK wrote.
+        print(f"error: {visible(' '.join(str(error).split()))}", file=sys.stderr)
         return 1
     return 0
 
@@ -149,7 +148,7 @@ def _run_folder() -> Path:
         if not _alive(int(old.name.removeprefix("run-"))):
             shutil.rmtree(old, ignore_errors=True)
     folder = BUILD / f"run-{os.getpid()}"
-    folder.mkdir()
+    folder.mkdir(mode=0o700)
     return folder
 
 
@@ -166,7 +165,8 @@ def _alive(process: int) -> bool:
 def _up(ready: Ready) -> None:
     lines = _exports(ready)
     file = BUILD / "env"
-    file.touch(mode=0o600)
+    file.unlink(missing_ok=True)  # one that was left might be for others to read
+    file.touch(mode=0o600, exist_ok=False)
     file.write_text(lines)
     try:
         print(lines, end="", flush=True)

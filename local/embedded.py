@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STOP_SECONDS = 10.0
 # What a program needs of its surroundings to run at all, and what shortens the states engine's waits
 # (`local/states/clock.py`). Nothing else of the person's reaches the embedded AWS.
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TMP", "TEMP", "SYSTEMROOT", "SLUICE_WAIT_SCALE")
+_KEPT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "SLUICE_WAIT_SCALE")
 # botocore would otherwise read the person's settings from their home.
 NO_PERSON = {
     "AWS_CONFIG_FILE": os.devnull,
@@ -27,19 +27,28 @@ NO_PERSON = {
 }
 
 
-def clean_environment(**variables: str) -> dict[str, str]:
-    """The few variables of this process's environment that any program needs, and `variables`."""
-    return {name: os.environ[name] for name in _KEPT if name in os.environ} | variables
+def clean_environment(folder: Path, **variables: str) -> dict[str, str]:
+    """An environment for a program that is to write below `folder` alone, and to know nothing of the person.
+
+    It has the few variables that any program needs, and `variables`.
+    """
+    home, temporary = folder / "home", folder / "tmp"
+    for made in (home, temporary):
+        made.mkdir(parents=True, exist_ok=True)
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    own = dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(temporary)) | {"HOME": str(home)}
+    return kept | NO_PERSON | own | variables
 
 
 @contextmanager
 def embedded(log: Path, data: Path, port: int) -> Iterator[Ready]:
     """A running embedded AWS on 127.0.0.1; port 0 is any free one. It ends when the `with` or this process does.
 
-    `log` takes what it writes, `data` what it keeps between runs. Raises CommandError when it does not start.
+    `log` takes what it writes, and its folder all else that is of this run; `data` what it keeps between runs.
+    Raises CommandError when it does not start.
     """
     command = [sys.executable, "-m", "local.server", "--port", str(port), "--folder", str(data)]
-    with started(command, log=log, cwd=ROOT, env=clean_environment(**NO_PERSON), spoken=True) as server:
+    with started(command, log=log, cwd=ROOT, env=clean_environment(log.parent), spoken=True) as server:
         yield _ready(server, log)
 
 

@@ -5,7 +5,8 @@ process that imports it *is* an embedded AWS. The version is pinned, and `tests/
 what an upgrade would have to keep. What is changed, and why:
 
 - MiniStack answers any caller who uses the key "test", an account number or no key as the account's root, and
-  does not check their signatures. Here a request is answered only if it is signed with a key of this run.
+  does not check their signatures. Here a request is answered only if it is signed with a key of this run, and
+  only if the signature covers its body and every header of AWS's own.
 - A request signed for a service that MiniStack does not have is refused; it would be taken for S3.
 - A request counts as encrypted, as AWS's endpoints are: the policies that ask for it are the templates' own.
 - Its start-up hooks (Docker clean-up, init scripts, listeners on further ports) never run.
@@ -14,10 +15,12 @@ what an upgrade would have to keep. What is changed, and why:
 import asyncio
 import concurrent.futures
 import contextvars
+import hashlib
 import importlib
 import importlib.metadata
 import json
 import os
+import re
 import secrets
 import time
 import uuid
@@ -562,11 +565,31 @@ def _scope_of(headers: Mapping[str, str]) -> list[str]:
 
 def _failure(scope: Message, headers: dict[str, str], query: dict[str, list[str]], body: bytes) -> Any:
     """Why the signature of a request does not hold, as MiniStack's AuthError, or None when it does."""
+    signed = headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0]
+    if not _all_signed(headers, signed):
+        return _iam.AuthError("AccessDenied", _NOT_SIGNED)
     raw_path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
     _pin(scope["method"], raw_path, query, scope["headers"])
     _iam.pin_signed_body(body)
     checked = _iam.authenticate(_scope_of(headers)[0], ACCOUNT)
-    return checked if isinstance(checked, _iam.AuthError) else None
+    if isinstance(checked, _iam.AuthError):
+        return checked
+    # MiniStack takes S3's digest of the body as it is told.
+    told = headers.get("x-amz-content-sha256", "")
+    if _DIGEST.fullmatch(told) and told != hashlib.sha256(body).hexdigest():
+        return _iam.AuthError("XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match.")
+    return None
+
+
+# S3's words for it: https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-auth-using-authorization-header.html
+_NOT_SIGNED = "There were headers present in the request which were not signed"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def _all_signed(headers: Mapping[str, str], signed: str) -> bool:
+    """Whether the signature covers every header that tells AWS what to do: what is added would count too."""
+    names = signed.strip().lower().split(";")
+    return all(name in names for name in headers if name.startswith("x-amz-"))
 
 
 async def _our_own(request: Request, handle: Handle) -> Response:
@@ -593,6 +616,8 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
         # S3 checks its presigned URLs itself.
         if path.startswith(_INTERNAL):
             await _reply(send, _refusal("s3", headers, "AccessDenied", "Access Denied"))
+        elif not _all_signed(headers, query.get("X-Amz-SignedHeaders", [""])[0]):
+            await _reply(send, _refusal("s3", headers, "AccessDenied", _NOT_SIGNED))
         else:
             await _app.app(scope, receive, send)
         return
@@ -606,7 +631,12 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
     if failed is not None:
         await _reply(send, _refusal(service, headers, failed.code, failed.message))
         return
-    await _dispatch(scope, headers, query, body, send)
+    try:
+        await _dispatch(scope, headers, query, body, send)
+    except RecursionError:
+        # Nothing that AWS's APIs take is nested so deep; it was not answered yet, as it could not be read.
+        refusal = _error_body("The request is nested too deep", "SerializationException")
+        await _reply(send, (400, {"content-type": "application/json"}, refusal))
 
 
 async def _dispatch(

@@ -6,7 +6,9 @@ from pathlib import Path
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from lambda_src.contract import visible
 from local.workflows import Job, Json, Run
 
 
@@ -20,10 +22,10 @@ def show(console: Console, runs: Mapping[Path, Sequence[Run]], job: Job, seconds
             console.print(_rejected(finished[0]))
         for run in finished:
             lie = f"results in {run.results}" if run.results else "results in the execution's output"
-            console.print(f"{run.workflow}: {run.seconds:.2f} s, {lie}", soft_wrap=True, highlight=False)
+            _line(console, f"{run.workflow}: {run.seconds:.2f} s, {lie}")
         console.print()
     _show_job(console, job)
-    console.print(f"All of it ran in the embedded AWS and took {seconds:.1f} s.", highlight=False)
+    _line(console, f"All of it ran in the embedded AWS and took {seconds:.1f} s.")
 
 
 def _show_job(console: Console, job: Job) -> None:
@@ -35,7 +37,7 @@ def _show_job(console: Console, job: Job) -> None:
         f"{job.seconds:.2f} s, results in {job.summary['outputs']['predictions']}",
         "",
     ):
-        console.print(line, soft_wrap=True, highlight=False)
+        _line(console, line)
 
 
 def document(runs: Mapping[Path, Sequence[Run]], job: Job, seconds: float) -> Json:
@@ -48,7 +50,16 @@ def document(runs: Mapping[Path, Sequence[Run]], job: Job, seconds: float) -> Js
 
 def _heading(console: Console, text: str) -> None:
     # A table's own title would be folded to the table's width.
-    console.print(text, style="bold", soft_wrap=True, highlight=False)
+    _line(console, text, style="bold")
+
+
+def _line(console: Console, text: str, style: str = "") -> None:
+    """What comes from records and results is text: rich must not read its own markup in it."""
+    console.print(Text(visible(text)), style=style, soft_wrap=True)
+
+
+def _row(table: Table, *cells: str) -> None:
+    table.add_row(*(Text(visible(cell)) for cell in cells))
 
 
 def _table() -> Table:
@@ -66,7 +77,7 @@ def _predictions(runs: Sequence[Run]) -> Table:
         rows = [rows[index] for rows in by_run if index in rows]
         labels = sorted({row["prediction"]["label"] for row in rows})
         cells = [f"{found[index]['prediction']['p_malignant']:.6f}" if index in found else "none" for found in by_run]
-        table.add_row(rows[0]["id"], " or ".join(labels), *cells)
+        _row(table, rows[0]["id"], " or ".join(labels), *cells)
     return table
 
 
@@ -77,5 +88,5 @@ def _rejected(run: Run) -> Table:
     table.add_column("error", no_wrap=True)
     table.add_column("cause", overflow="fold")
     for line in sorted(run.rejected, key=lambda line: int(line["index"])):
-        table.add_row(str(line["index"]), line["id"], line["error"], line["cause"])
+        _row(table, str(line["index"]), line["id"], line["error"], line["cause"])
     return table

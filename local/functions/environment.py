@@ -1,5 +1,6 @@
 """The environment of a function's process: Lambda's variables, the function's own, none of the person's."""
 
+import tempfile
 import time
 import uuid
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ def environment(config: Mapping[str, Any], credentials: Credentials, endpoint: s
     """The variables; Lambda's own win over the function's.
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
-    AWS_ENDPOINT_URL is the one that Lambda does not set. A function that sets it itself keeps its own.
+    AWS_ENDPOINT_URL and TMPDIR are those that Lambda does not set. A function that sets them itself keeps its own.
     """
     day = time.strftime("%Y/%m/%d", time.gmtime())
     region = str(config["FunctionArn"]).split(":")[3]
@@ -31,6 +32,8 @@ def environment(config: Mapping[str, Any], credentials: Credentials, endpoint: s
         "TZ": ":UTC",
         # As in Lambda, a home without a person's settings: botocore would read ~/.aws.
         "HOME": str(folder / ".home"),
+        # In Lambda /tmp is the function's own. Here it is everybody's, so temporary files go where the run's are.
+        "TMPDIR": tempfile.gettempdir(),
         **own,
         "_HANDLER": str(config["Handler"]),
         "AWS_ACCESS_KEY_ID": credentials.access_key,

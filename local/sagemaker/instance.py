@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import shutil
 import socket
 import sys
@@ -36,10 +37,13 @@ class ServerFailed(Exception):
 
 
 class Instance:
-    """A running model server on 127.0.0.1. `busy` counts the requests it has not answered yet."""
+    """A running model server on 127.0.0.1. `busy` counts the requests it has not answered yet.
 
-    def __init__(self, folder: Path, port: int, process: asyncio.subprocess.Process, log: OnLine) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+    `url` holds a key: whoever else finds the port, another user or a web page in a browser, gets no answer.
+    """
+
+    def __init__(self, folder: Path, url: str, process: asyncio.subprocess.Process, log: OnLine) -> None:
+        self.url = url
         self.busy = 0
         self.process = process
         self._folder = folder
@@ -170,4 +174,8 @@ async def _start_process(
                 "SM_MODEL_DIR": str(model),
             },
         )
-        return Instance(folder, port, process, log)
+        # Through the pipe: other users can read the arguments, and the model's code the environment.
+        key = secrets.token_hex(16)
+        assert process.stdin is not None
+        process.stdin.write(f"{key}\n".encode())
+        return Instance(folder, f"http://127.0.0.1:{port}/{key}", process, log)

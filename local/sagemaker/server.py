@@ -1,9 +1,9 @@
 """The model server: a process of its own that answers SageMaker's container contract for one model archive.
 
-`GET /ping` is 200 once the model is loaded; `POST /invocations` runs it. The process serves a listening
-socket that it inherits, and ends when its stdin closes: whoever started it holds the other end, so no server
-outlives its endpoint, however the parent ends. It exits with status 1 and the reason on stderr when the model
-does not load.
+`GET /ping` is 200 once the model is loaded; `POST /invocations` runs it. Both lie below a key, the one line that
+comes on stdin: who does not know it is not answered. The process serves a listening socket that it inherits, and
+ends when its stdin closes: whoever started it holds the other end, so no server outlives its endpoint, however
+the parent ends. It exits with status 1 and the reason on stderr when the model does not load.
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
 """
 
@@ -31,8 +31,8 @@ Scope = dict[str, Any]
 App = Callable[[Scope, Callable[..., Any], Callable[..., Any]], Awaitable[None]]
 
 
-def application(script: script_mode.Script) -> App:
-    """The container contract as an ASGI application.
+def application(script: script_mode.Script, key: str) -> App:
+    """The container contract as an ASGI application, at `/<key>/ping` and `/<key>/invocations`.
 
     The model runs on the event loop itself: one process serves one request at a time, as one worker of AWS's
     containers does, and a thread would only add its hand-over to each call.
@@ -40,13 +40,13 @@ def application(script: script_mode.Script) -> App:
 
     async def app(scope: Scope, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
         route = scope["method"], scope["path"]
-        if route == ("POST", "/invocations"):
+        if route == ("POST", f"/{key}/invocations"):
             request = Request(scope, receive)
             response = _invoke(script, await request.body(), request)
-        elif route == ("GET", "/ping"):
+        elif route == ("GET", f"/{key}/ping"):
             response = Response(status_code=200)
         else:
-            response = Response(f"no {route[0]} {route[1]} here", status_code=404)
+            response = Response("nothing is here", status_code=404)
         await response(scope, receive, send)
 
     return app
@@ -95,6 +95,7 @@ def main(model_dir: str, descriptor: int) -> None:
     """
     servers: list[uvicorn.Server] = []
     folder = Path(model_dir).parent
+    key = os.read(0, 4096).decode().strip()
     threading.Thread(target=_end_with_parent, args=[servers, folder], daemon=True).start()
     try:
         script = script_mode.load(Path(model_dir))
@@ -106,7 +107,7 @@ def main(model_dir: str, descriptor: int) -> None:
         _remove(folder)
         sys.exit(1)
     config = uvicorn.Config(
-        application(script),
+        application(script, key),
         log_level="warning",
         access_log=False,
         lifespan="off",

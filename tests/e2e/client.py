@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -57,12 +56,11 @@ class Client:
         """Runs `python -m jobs` with the run's exports, and not on a terminal."""
         ready = self.deployment.ready
         environment = clean_environment(
+            self.folder,
             AWS_ENDPOINT_URL=ready.endpoint,
             AWS_REGION=ready.region,
             AWS_ACCESS_KEY_ID=ready.access_key,
             AWS_SECRET_ACCESS_KEY=ready.secret_key,
-            AWS_CONFIG_FILE=os.devnull,
-            AWS_SHARED_CREDENTIALS_FILE=os.devnull,
         )
         done = subprocess.run(
             [sys.executable, "-m", "jobs", *map(str, arguments)],

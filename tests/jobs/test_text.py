@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from jobs.text import json_text, shortened, visible, visible_lines
+from jobs.text import json_text, shortened, visible_lines
+from lambda_src.contract import visible
 
 
 @pytest.mark.parametrize(
@@ -15,6 +16,7 @@ from jobs.text import json_text, shortened, visible, visible_lines
         ("\x9b31m", "\\x9b31m"),
         ("a\r\nb\tc", "a\\x0d\\x0ab\\x09c"),
         ("\u202egnp.exe", "\\u202egnp.exe"),
+        ("\x1b]8;;http://a.example\x1b\\click\x1b]8;;\x1b\\", "\\x1b]8;;http://a.example\\x1b\\click\\x1b]8;;\\x1b\\"),
         ("\ud800", "\\ud800"),
     ],
 )

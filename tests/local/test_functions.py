@@ -188,7 +188,7 @@ def test_a_function_sees_nothing_of_the_persons_environment(aws: LocalAws, monke
         *("AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV", "AWS_LAMBDA_FUNCTION_NAME"),
         *("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION"),
         *("AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME"),
-        *("AWS_ENDPOINT_URL", "HOME", "LANG", "LAMBDA_TASK_ROOT", "MODE", "PATH", "TZ", "_HANDLER"),
+        *("AWS_ENDPOINT_URL", "HOME", "LANG", "LAMBDA_TASK_ROOT", "MODE", "PATH", "TMPDIR", "TZ", "_HANDLER"),
     }
     assert not any("site-packages" in entry or entry == str(Path.cwd()) for entry in path)
 
@@ -328,6 +328,47 @@ def test_a_package_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypat
     monkeypatch.setattr(code_module, "MAX_BYTES", 10)
     with pytest.raises(PackageError, match="smaller than 10 bytes"):
         unpack(_zip(("a.py", "x" * 6), ("b.py", "x" * 6)), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _packed_by(method: int, name: str = "a.py") -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", method) as archive:
+        archive.writestr(name, "x" * 1_000)
+    return content.getvalue()
+
+
+def _damaged() -> bytes:
+    """A package whose one file is not what its checksum says."""
+    return _packed_by(zipfile.ZIP_STORED).replace(b"x" * 1_000, b"y" * 1_000)
+
+
+@pytest.mark.parametrize(
+    ("package", "reason"),
+    [
+        (b"no zip", "Could not unzip"),
+        (_damaged(), "Could not unzip.*CRC"),
+        (_packed_by(zipfile.ZIP_DEFLATED).replace(b"\x14\0\0\0\x08\0", b"\x14\0\1\0\x08\0"), "encrypted"),
+        (_packed_by(zipfile.ZIP_LZMA), "neither stored nor deflated"),
+        (_zip(("x" * 300, "")), "File name too long"),
+        (_zip((".", "x")), "Is a directory"),
+        (_zip(("a", "x"), ("a/b", "x")), "Could not unzip"),
+        (_zip(("a/" * 101 + "b", "x")), "more than 100 folders"),
+    ],
+    ids=["no zip", "damaged", "encrypted", "lzma", "long name", "the folder", "a file as a folder", "deep"],
+)
+def test_a_package_that_cannot_be_unpacked_is_refused_with_the_reason_and_leaves_nothing(
+    tmp_path: Path, package: bytes, reason: str
+) -> None:
+    with pytest.raises(PackageError, match=reason):
+        unpack(package, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_of_too_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code_module, "MAX_FILES", 2)
+    with pytest.raises(PackageError, match="has 3 files: expected at most 2"):
+        unpack(_zip(("a.py", ""), ("b.py", ""), ("c.py", "")), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

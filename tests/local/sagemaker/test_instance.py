@@ -43,6 +43,21 @@ async def running(
             await server.stop()
 
 
+def test_who_does_not_know_the_servers_key_is_not_answered() -> None:
+    async def statuses() -> list[int]:
+        async with running(program(SEES)) as (server, session, _):
+            root = server.url.rpartition("/")[0]
+            found = []
+            for path in ("/invocations", "//invocations", f"/{'0' * 32}/invocations", "/ping", "/"):
+                # As a form of any web page in a browser sends it.
+                async with session.post(f"{root}{path}", data=b"x", headers={"Origin": "http://a.example"}) as answer:
+                    found.append(answer.status)
+            async with session.post(f"{server.url}/invocations", data=b"x") as answer:
+                return [*found, answer.status]
+
+    assert asyncio.run(statuses()) == [404] * 5 + [200]
+
+
 async def failure(data: bytes, environment: dict[str, str] | None = None, seconds: float = 20) -> str:
     with pytest.raises(ServerFailed) as caught:
         async with running(data, environment, seconds):
