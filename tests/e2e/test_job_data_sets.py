@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import random
@@ -13,16 +12,12 @@ from typing import Any
 
 import pytest
 
-from jobs import uploads
 from jobs.names import generated
-from jobs.objects import keys
 from jobs.rows import neutral
 from jobs.stack import Stack
-from lambda_src.contract import job_prefix
 from model import examples, train
 from tests.e2e.client import Client, Results, client_of
 from tests.e2e.deployment import Deployment
-from tests.synthesis import STACKS
 
 GOOD = 10_000
 MARK = "\ufeff"
@@ -275,92 +270,6 @@ def test_json_with_everything_that_can_be_wrong_among_good_records(
         assert line["attempts"] in (range(2, 9) if by_model else (0,))
 
 
-@pytest.mark.parametrize("stack", STACKS)
-def test_objects_that_hold_no_record_are_rejected_and_the_others_predicted(
-    client: Client, records: list[Record], expected: list[float], stack: str
-) -> None:
-    first = records[0]
-    good = json.dumps(first).encode()
-    bodies: list[tuple[str, bytes, Any]] = [
-        ("a folder/", b"", ("NotJson", "received 0 bytes")),
-        ("a%20b+c&d.json", good, 0),
-        ("cut.json", good[:-5], ("NotJson", f"received {len(good) - 5} bytes")),
-        ("deep/er/one.json", good, 0),
-        ("gzip.json.gz", gzip.compress(good), ("NotJson", "can't decode byte 0x8b")),
-        ("half.json", json.dumps({**first, "id": HALF_A_PAIR}).encode(), ("InvalidId", "Unicode text")),
-        (
-            "large.json",
-            json.dumps({**first, "note": "x" * 140_000}).encode(),
-            ("RecordTooLarge", "at most 131072 bytes"),
-        ),
-        ("list.json", b"[]", ("NotAnObject", "received a list []")),
-        ("marked.json", MARK.encode() + good, ("NotJson", "Unexpected UTF-8 BOM")),
-        ("nan.json", json.dumps({**first, "mean area": float("nan")}).encode(), ("NotFinite", "in 'mean area'")),
-        ("not utf-8.json", good.replace(b"wdbc-000", b"\xff"), ("NotJson", "can't decode byte 0xff")),
-        ('quoted "name" + ümlaut 🦆.json', good, 0),
-        ("refused.json", json.dumps({**first, **REFUSED}).encode(), ("ModelRefused", "JSON")),
-    ]
-    job, at = generated("objects"), client.stack(stack)
-    for name, body, _ in bodies:
-        client.put(job, name, body, at)
-    client.start(job, uploads.incoming_prefix(job), at)
-
-    ended = client.ended(job, at)
-
-    assert ended.status == "SUCCEEDED", ended.cause
-    results = client.results(job, at)
-    for index, (name, _, fate) in enumerate(bodies):
-        if isinstance(fate, int):
-            assert results.predictions[index]["id"] == first["id"]
-            found = results.predictions[index]["prediction"]["p_malignant"]
-            assert found == pytest.approx(expected[0], rel=0, abs=1e-6)
-        else:
-            line = results.rejected[index]
-            assert line["record"] == {"object": f"{uploads.incoming_prefix(job)}{name}"}
-            assert line["error"] == fate[0]
-            assert fate[1] in line["cause"]
-    assert len(results.predictions) + len(results.rejected) == len(bodies)
-
-
-NOT_BEGUN: dict[str, tuple[str, bytes | None, str]] = {
-    "absent": ("absent.csv", None, "found none that can be read"),
-    "empty": ("empty.csv", b"", "found an empty object"),
-    "empty lines": ("empty.jsonl", b"\n\n \n", "found blanks only"),
-    "empty array": ("empty.json", b"[]", "found an empty array"),
-    "only a header": ("header.csv", b"id,mean radius\r\n", "expected records after the header row"),
-    "only a mark": ("mark.csv", MARK.encode(), "found blanks only"),
-    "not UTF-8": ("latin.csv", "id,note\n1,ü\n".encode("latin-1"), "expected UTF-8 in"),
-    "UTF-16": ("wide.csv", "id,note\n1,2\n".encode("utf-16"), "expected UTF-8 in"),
-    "gzipped": ("records.csv", gzip.compress(b"id\n1\n"), "found gzip: upload it uncompressed"),
-    "the last line cut off": ("cut.jsonl", b'{"id": 1}\n{"id": 2', "expected JSON in the last line of"),
-    "the array cut off": ("cut.json", b'[{"id": 1}, {"id": 2}', "expected JSON in the document of"),
-    "a mark before lines": ("mark.jsonl", f'{MARK}{{"id": 1}}\n'.encode(), "found a byte-order mark before it"),
-    "a mark before an array": ("mark.json", f'{MARK}[{{"id": 1}}]'.encode(), "found a byte-order mark before it"),
-    "a column twice": ("twice.csv", b"id,id\n1,2\n", "expected each column's name once"),
-    "no array": ("object.json", b'{"id": 1}', "expected a JSON array of records"),
-}
-
-
-@pytest.mark.parametrize("case", NOT_BEGUN)
-def test_a_data_set_that_cannot_begin_fails_the_job_before_anything_is_called(client: Client, case: str) -> None:
-    name, body, reason = NOT_BEGUN[case]
-    job, stack = generated("bad"), client.stack()
-    key = f"{uploads.incoming_prefix(job)}{name}" if body is None else client.put(job, name, body)
-    client.start(job, key)
-
-    ended = client.ended(job)
-
-    assert (ended.status, ended.error) == ("FAILED", "InvalidJob")
-    assert ended.cause is not None
-    assert reason in ended.cause
-    assert ended.cause.startswith("CheckJob: ")
-    assert f"s3://{stack.bucket}/{key}" in ended.cause
-    history = stack.states.get_execution_history(executionArn=stack.execution_arn(job))["events"]
-    entered = [event["stateEnteredEventDetails"]["name"] for event in history if "stateEnteredEventDetails" in event]
-    assert entered == ["CheckJob", "CheckJobFailed"]
-    assert list(keys(stack.s3, stack.bucket, f"{job_prefix(job)}/")) == []
-
-
 def test_the_client_says_in_one_line_why_a_job_could_not_begin(client: Client) -> None:
     job = generated("bad")
     file = client.write("header.csv", "id,mean radius\n")
@@ -392,43 +301,3 @@ def test_the_client_submits_nothing_that_is_not_there(client: Client, source: st
     assert (ran.status, ran.out) == (2, "")
     assert said.format(bucket=bucket) in ran.err
     assert len(ran.err.splitlines()) == 1
-
-
-MIDDLE = 3_000
-"""Records before what no reader can take: far behind what CheckJob looks at."""
-
-
-@pytest.mark.parametrize(
-    ("form", "place"),
-    [
-        ("csv", f"records.csv: line {MIDDLE + 2} is not UTF-8"),
-        ("jsonl", f"records.jsonl: line {MIDDLE + 1} is not JSON"),
-        ("json", f"records.json: item {MIDDLE} is not JSON"),
-    ],
-    ids=["csv", "jsonl", "json"],
-)
-def test_what_no_reader_can_take_in_the_middle_fails_the_job_with_the_place_and_a_true_summary(
-    client: Client, records: list[Record], form: str, place: str
-) -> None:
-    good = [json.dumps({**records[number % len(records)], "id": number}) for number in range(2 * MIDDLE)]
-    names = list(records[0])
-    if form == "csv":
-        rows = [",".join(str(value) for value in json.loads(text).values()) for text in good]
-        rows[MIDDLE] = "not utf-8 \udcff"
-        body = "\n".join([",".join(names), *rows]).encode("utf-8", "surrogateescape")
-    else:
-        good[MIDDLE] = good[MIDDLE][:-1]
-        body = ("\n".join(good) if form == "jsonl" else f"[{','.join(good)}]").encode()
-    job = generated("middle")
-    client.start(job, client.put(job, f"records.{form}", body))
-
-    ended = client.ended(job)
-
-    assert (ended.status, ended.error) == ("FAILED", "States.ItemReaderFailed"), ended.cause
-    assert ended.cause is not None
-    assert place in ended.cause
-    assert ended.summary is not None
-    assert ended.summary["status"] == "FAILED"
-    counted = ended.summary["records"]
-    assert counted["in"] == counted["predicted"] + counted["rejected"] + counted["failed"]
-    assert counted["predicted"] == len(client.results(job).predictions)

@@ -15,7 +15,7 @@ from jobs import job as jobs
 from jobs import uploads
 from jobs.names import generated
 from jobs.objects import keys
-from lambda_src.contract import job_prefix, json_lines, part_key
+from lambda_src.contract import job_prefix, json_lines
 from model import examples, train
 from tests.e2e.client import Client, client_of
 from tests.e2e.deployment import Deployment, until
@@ -215,45 +215,6 @@ def test_a_second_submit_under_a_used_name_says_so_and_changes_nothing(client: C
         f"or look at it with python -m jobs status {job}\n"
     )
     assert listing(client) == before
-
-
-def spoilt(client: Client, job: str, first: int) -> None:
-    """Makes the batch that begins there fail: other bytes lie where its predictions belong."""
-    stack = client.stack()
-    key = part_key(job_prefix(job), "predictions", first)
-    line = {"id": "of another", "index": first, "prediction": {}}
-    stack.s3.put_object(Bucket=stack.bucket, Key=key, Body=json_lines([line]))
-
-
-def test_a_job_whose_failed_share_is_within_the_tolerance_succeeds(client: Client) -> None:
-    job = generated("within")
-    spoilt(client, job, 100)
-    client.start(job, client.put(job, "records.csv", RECORDS.read_bytes()), tolerate=18)
-    ended = client.ended(job)
-    assert ended.status == "SUCCEEDED"
-    assert ended.summary is not None
-    assert ended.summary["records"] == {"in": 569, "predicted": 469, "rejected": 0, "failed": 100}
-    assert ended.summary["failed"] == {"ResultConflict": 100}
-    assert ended.summary["batches"] == {"total": 6, "succeeded": 5, "failed": 1}
-
-
-def test_a_job_whose_failed_share_exceeds_the_tolerance_fails_with_a_true_summary(client: Client) -> None:
-    job = generated("beyond")
-    spoilt(client, job, 100)
-    client.start(job, client.put(job, "records.csv", RECORDS.read_bytes()), tolerate=17, max_concurrency=1)
-    ended = client.ended(job)
-    assert (ended.status, ended.error) == ("FAILED", "States.ExceedToleratedFailureThreshold")
-    assert ended.summary is not None
-    # One batch at a time: the first was stored, the second failed, and with it the share was too large.
-    assert ended.summary["status"] == "FAILED"
-    assert ended.summary["records"] == {"in": 569, "predicted": 100, "rejected": 0, "failed": 469}
-    assert ended.summary["failed"] == {"NotStarted": 369, "ResultConflict": 100}
-    stored = client.results(job).predictions
-    assert len([line for line in stored.values() if line["id"] != "of another"]) == 100
-    shown = client.run("status", job)
-    assert shown.status == 1
-    assert "569 in: 100 predicted, 0 rejected, 469 failed" in shown.out
-    assert f"python -m jobs retry {job}" in shown.out
 
 
 def test_a_job_that_lost_a_grant_fails_naming_it_and_its_retry_predicts_all(

@@ -81,12 +81,13 @@ def objects_without_a_record() -> Fault:
         [value for _, value, _ in bodies.values()], objects={name: body for name, (body, _, _) in bodies.items()}
     )
     errors = Counter(error for _, _, error in bodies.values() if error)
+    said = {"NotJson": "expected JSON in", "InvalidId": "Unicode text", "NotFinite": "in 'mean area'"}
     return Fault(
         "bad-bytes",
         "records",
         "Objects that are empty, cut off, gzipped, no UTF-8 or no JSON",
         "Each is rejected under its key, as `NotJson` with the place of the first bad byte.",
-        [Case(JOBS, sent, Expect(rejected=errors, calls=8))],
+        [Case(JOBS, sent, Expect(rejected=errors, said=said, calls=8))],
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.faults import data_sets, records
+from tests.faults import data_sets, records, requests
 from tests.faults.fault import Case, Fault, Over
 
-FAULTS: tuple[Fault, ...] = (*records.FAULTS, *data_sets.FAULTS)
+FAULTS: tuple[Fault, ...] = (*records.FAULTS, *data_sets.FAULTS, *requests.FAULTS)
 
 
 def runs() -> list[tuple[Fault, Case, Over]]:
