@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from local import faults, ministack
-from local.functions import process
+from local.functions import process, runtime
 from local.functions.code import PackageError, unpack
 from local.functions.environment import environment
 from local.functions.logs import Log
@@ -78,16 +78,16 @@ class Functions:
 
         ministack.replace_executor(execute)
 
-    async def invoke(self, function_arn_or_name: str, payload: bytes) -> Invocation:
+    async def invoke(self, function_arn_or_name: str, payload: bytes, *, compact_below: int = 0) -> Invocation:
         """Runs the function, version or alias on a JSON payload. Who may do so is the caller's to ask.
 
-        The function runs to its end also when the caller is cancelled, as in AWS.
+        It runs to its end also when the caller is cancelled, as in AWS. `compact_below`: see `runtime.Header`.
         Raises FunctionNotFoundError, and ministack.RoleError when Lambda cannot assume the function's role.
         """
         function = ministack.find_function(function_arn_or_name)
         if function is None:
             raise FunctionNotFoundError(f"Function not found: {function_arn_or_name}")
-        return await self._invoke(function, payload, str(uuid.uuid4()))
+        return await self._invoke(function, payload, str(uuid.uuid4()), compact_below)
 
     async def close(self) -> None:
         """Ends every process."""
@@ -98,8 +98,10 @@ class Functions:
         if self._running:
             await asyncio.wait(self._running)
 
-    async def _invoke(self, function: ministack.Function, payload: bytes, request_id: str) -> Invocation:
-        running = asyncio.create_task(self._run(function, payload, request_id))
+    async def _invoke(
+        self, function: ministack.Function, payload: bytes, request_id: str, compact_below: int = 0
+    ) -> Invocation:
+        running = asyncio.create_task(self._run(function, payload, request_id, compact_below))
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         return await asyncio.shield(running)
@@ -130,7 +132,9 @@ class Functions:
         self._warm[arn] = _Warm(wanted, Pool(start), Log(config, credentials.access_key))
         return self._warm[arn]
 
-    async def _run(self, function: ministack.Function, payload: bytes, request_id: str) -> Invocation:
+    async def _run(
+        self, function: ministack.Function, payload: bytes, request_id: str, compact_below: int
+    ) -> Invocation:
         config = function.config
         try:
             warm = self._processes(function)
@@ -139,7 +143,7 @@ class Functions:
                 version = config.get("Version", "$LATEST")
                 worker.log(f"START RequestId: {request_id} Version: {version}")
                 rule = await faults.meet("function", "Run", str(config["FunctionArn"])) if faults.watching() else None
-                body, failed = await _answer(worker, config, payload, request_id, rule)
+                body, failed = await _answer(worker, config, payload, request_id, compact_below, rule)
                 worker.log(f"END RequestId: {request_id}")
                 worker.log(_report(config, request_id, time.perf_counter() - started))
                 lines, worker.lines = worker.lines, []
@@ -150,7 +154,12 @@ class Functions:
 
 
 async def _answer(
-    worker: Process, config: Mapping[str, Any], payload: bytes, request_id: str, rule: faults.Rule | None
+    worker: Process,
+    config: Mapping[str, Any],
+    payload: bytes,
+    request_id: str,
+    compact_below: int,
+    rule: faults.Rule | None,
 ) -> tuple[bytes, bool]:
     """The payload and whether it is an error document. A process that must not be used again is closed."""
     timeout = float(config.get("Timeout", 3))
@@ -168,8 +177,13 @@ async def _answer(
                     raise TimeoutError
                 if rule.kill:
                     worker.kill()
-            arn = str(config["FunctionArn"])
-            body, failed = await worker.call(request_id, arn, time.time() + timeout, payload)
+            header = runtime.Header(
+                request_id=request_id,
+                arn=str(config["FunctionArn"]),
+                deadline=time.time() + timeout,
+                compact_below=compact_below,
+            )
+            body, failed = await worker.call(header, payload)
     except TimeoutError:
         worker.close()
         worker.log(f"{_now()} {request_id} Task timed out after {timeout:.2f} seconds")

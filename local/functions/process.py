@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from local.functions import runtime
 
@@ -58,17 +59,17 @@ class Process(asyncio.Protocol):
         if kind == runtime.INIT_FAILED:
             self.init_error = body
 
-    async def call(self, request_id: str, arn: str, deadline: float, payload: bytes) -> tuple[bytes, bool]:
+    async def call(self, header: runtime.Header, payload: bytes) -> tuple[bytes, bool]:
         """One invocation: the payload it answers, and whether that is an error document.
 
         Raises EndedError when the process ends before it answers.
         """
-        header = json.dumps({"request_id": request_id, "arn": arn, "deadline": deadline}).encode()
+        head = json.dumps(header).encode()
         self._answer = asyncio.get_running_loop().create_future()
         if self._transport is None or self._transport.is_closing():
             self.connection_lost(None)
         else:
-            self._transport.write(runtime.IN.pack(len(header), len(payload)) + header + payload)
+            self._transport.write(runtime.IN.pack(len(head), len(payload)) + head + payload)
         kind, body = await self._answer
         return body, kind == runtime.ERROR
 
@@ -88,8 +89,7 @@ class Process(asyncio.Protocol):
         self.lines.append((int(time.time() * 1000), text))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are of no class of asyncio's
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

@@ -8,6 +8,7 @@ from typing import cast
 
 from botocore.awsrequest import AWSPreparedRequest
 
+from lambda_src.contract import MAX_STATE_BYTES
 from local import faults, functions, ministack
 from local.states.integrations import ServiceError
 
@@ -36,7 +37,7 @@ class EmbeddedAws:
         arn = function if function.startswith("arn:") else _function_arn(function, region)
         if refusal := self.authorize(access_key, "lambda:InvokeFunction", arn, region):
             raise ServiceError("AccessDeniedException", refusal, 403)
-        invoke = partial(functions.current().invoke, arn, payload)
+        invoke = partial(functions.current().invoke, arn, payload, compact_below=MAX_STATE_BYTES)
         try:
             if faults.watching():
                 return await faults.around_invoke(arn, partial(ministack.principal, access_key), invoke)

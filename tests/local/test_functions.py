@@ -168,6 +168,14 @@ def test_boto3_is_in_the_runtime_and_reaches_the_embedded_aws_as_the_functions_r
     assert json.loads(_invoke(name).payload) == f"arn:aws:sts::{ministack.ACCOUNT}:assumed-role/{name}-role/{name}"
 
 
+def test_the_library_that_the_runtime_reads_json_with_is_not_the_functions(aws: LocalAws) -> None:
+    seen = _create(
+        aws, "import sys\ndef handler(event, context):\n    return [n for n in sys.modules if 'orjson' in n]"
+    )
+    assert _invoke(seen).payload == b"[]"
+    assert _error(aws, "import orjson")["errorMessage"] == "Unable to import module 'app': No module named 'orjson'"
+
+
 def test_a_function_sees_nothing_of_the_persons_environment(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_SECRET", "secret")
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
