@@ -223,8 +223,72 @@ def _parse_policy_once(document: str | dict[str, Any]) -> list[Any]:
 _iam.parse_policy_document = _parse_policy_once
 
 
+_DECISION_SECONDS = 1.0
+"""How long a decision holds at most: sessions end, and conditions may name the time."""
+
+_changes = 0
+"""How often something may have changed that IAM's decisions come from."""
+
+
+def _note_change() -> None:
+    global _changes
+    _changes += 1
+
+
+class _Kept(dict[Any, tuple[int, float, Any]]):
+    """What was found out from policies, for as long as nothing that it came from can have changed."""
+
+    def found(self, key: Any, find: Callable[[], Any]) -> Any:
+        """The value of the key: kept, or what `find` gives now."""
+        changes, now = _changes, time.monotonic()
+        kept = self.get(key)
+        if kept is not None and kept[0] == changes and kept[1] > now:
+            return kept[2]
+        if len(self) > 4096:
+            self.clear()
+        value = find()
+        self[key] = (changes, now + _DECISION_SECONDS, value)
+        return value
+
+
+def _after(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """The handler of a resource, after which everything is asked again."""
+
+    def handle(*args: Any) -> Any:
+        try:
+            return handler(*args)
+        finally:
+            _note_change()
+
+    return handle
+
+
+# Stacks create, update and delete in the background, when their request has long been answered.
+for _handlers in _provisioners._RESOURCE_HANDLERS.values():
+    for _name in _handlers.keys() & {"create", "update", "delete", "import"}:
+        _handlers[_name] = _after(_handlers[_name])
+
+_decisions = _Kept()
+_principals = _Kept()
+_resolve_principal = _iam.resolve_principal
+
+
+def _resolve_once(access_key: str, account: str, credential: Any = None) -> Any:
+    """A key's owner and policies. MiniStack gathers them for each call; its `credential` is the key's own."""
+    return _principals.found((access_key, account), lambda: _resolve_principal(access_key, account, credential))
+
+
+_iam.resolve_principal = _resolve_once
+
+
 def authorize(access_key: str, action: str, resource: str, *, region: str) -> str | None:
     """None when IAM allows the action on the resource to the key's owner, or else AWS's message."""
+    key = (access_key, action, resource, region, _responses.get_account_id())
+    message: str | None = _decisions.found(key, lambda: _decision(access_key, action, resource, region))
+    return message
+
+
+def _decision(access_key: str, action: str, resource: str, region: str) -> str | None:
     service = action.partition(":")[0]
     denied = _iam.enforce(access_key, action, service, region, resource)
     if denied is None:
@@ -610,7 +674,7 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
     query = parse_qs(scope.get("query_string", b"").decode(), keep_blank_values=True)
     path, signed = scope["path"], _scope_of(headers)
     if scope["method"] == "PUT" and path.startswith(_CALLBACKS):
-        await _app.app(scope, receive, send)
+        await _pass_on("", scope, receive, send)
         return
     if not signed and query.get("X-Amz-Credential", [""])[0].endswith("/s3/aws4_request"):
         # S3 checks its presigned URLs itself.
@@ -619,7 +683,7 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
         elif not _all_signed(headers, query.get("X-Amz-SignedHeaders", [""])[0]):
             await _reply(send, _refusal("s3", headers, "AccessDenied", _NOT_SIGNED))
         else:
-            await _app.app(scope, receive, send)
+            await _pass_on("s3", scope, receive, send)
         return
     if not signed:
         missing = "Request is missing Authentication Token"
@@ -637,6 +701,20 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
         # Nothing that AWS's APIs take is nested so deep; it was not answered yet, as it could not be read.
         refusal = _error_body("The request is nested too deep", "SerializationException")
         await _reply(send, (400, {"content-type": "application/json"}, refusal))
+
+
+async def _pass_on(service: str, scope: Message, receive: Receive, send: Send) -> None:
+    """Has MiniStack answer a request; IAM is asked anew after it, unless it was for one S3 object."""
+    path = scope["path"].strip("/")
+    if service == "s3" and "/" in path and not path.startswith("v20180820/"):  # S3 Control: access points' policies
+        await _app.app(scope, receive, send)
+        return
+
+    async def answer(message: Message) -> None:
+        _note_change()  # before the client knows, and makes its next call
+        await send(message)
+
+    await _app.app(scope, receive, answer)
 
 
 async def _dispatch(
@@ -665,7 +743,7 @@ async def _serve(scope: Message, headers: dict[str, str], query: dict[str, list[
         await _reply(send, _unknown_service(service, headers))
     else:
         _verified.set(access_key)
-        await _app.app(scope, _replay(body), send)
+        await _pass_on(service, scope, _replay(body), send)
 
 
 def _account_of(access_key: str) -> str:

@@ -46,6 +46,7 @@ PRIVATE_NAMES = {
         "is_root_access_key",
         "parse_policy_document",
         "pin_signed_body",
+        "resolve_principal",
     ),
     "core.responses": (
         "_account_from_sts_session",
@@ -200,6 +201,57 @@ def test_a_changed_policy_takes_effect_at_the_next_call(aws: LocalAws) -> None:
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     aws.client("iam").put_role_policy(RoleName="changing-policy", PolicyName="new", PolicyDocument=policy)
     assert ministack.authorize(key, "s3:GetObject", "arn:aws:s3:::a/b", region="us-east-1") is None
+    aws.client("iam").delete_role_policy(RoleName="changing-policy", PolicyName="new")
+    assert ministack.authorize(key, "s3:GetObject", "arn:aws:s3:::a/b", region="us-east-1") is not None
+
+
+def test_what_a_stack_changes_takes_effect_at_the_next_call(aws: LocalAws) -> None:
+    arn = aws.role("stacks", LAMBDA_TRUST)
+    key = ministack.role_session(arn, "run", service=LAMBDA_TRUST, source_arn=FUNCTION).access_key
+    statement = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}
+    policy = {"PolicyName": "p", "Roles": ["stacks"], "PolicyDocument": {"Statement": [statement]}}
+
+    def refused() -> bool:
+        return ministack.authorize(key, "sqs:SendMessage", "arn:aws:sqs:::q", region="us-east-1") is not None
+
+    assert refused()
+    # As CloudFormation calls it: no request tells of it.
+    handler = ministack._import("services.cloudformation.provisioners")._RESOURCE_HANDLERS["AWS::IAM::Policy"]
+    with ministack.scope(ministack.ACCOUNT, ministack.REGION):
+        physical_id, _ = handler["create"]("Policy", policy, "stack")
+        assert not refused()
+        handler["delete"](physical_id, policy)
+        assert refused()
+
+
+def test_a_bucket_policy_takes_effect_at_the_next_call(aws: LocalAws) -> None:
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="closing")
+    allowed = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    arn = aws.role("closed-out", LAMBDA_TRUST, allowed)
+    key = ministack.role_session(arn, "run", service=LAMBDA_TRUST, source_arn=FUNCTION).access_key
+    assert ministack.authorize(key, "s3:GetObject", "arn:aws:s3:::closing/b", region="us-east-1") is None
+    denied = {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::closing/*"}
+    policy = {"Version": "2012-10-17", "Statement": [denied]}
+    s3.put_bucket_policy(Bucket="closing", Policy=json.dumps(policy))
+    assert ministack.authorize(key, "s3:GetObject", "arn:aws:s3:::closing/b", region="us-east-1") is not None
+
+
+def test_iam_is_asked_once_for_what_nothing_has_changed(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(ministack, "_decision", lambda *question: asked.append(question[2]))
+    for resource in ("arn:aws:s3:::a/1", "arn:aws:s3:::a/1", "arn:aws:s3:::a/2"):
+        ministack.authorize(aws.ready.access_key, "s3:GetObject", resource, region="us-east-1")
+    assert asked == ["arn:aws:s3:::a/1", "arn:aws:s3:::a/2"]
+
+
+def test_a_decision_holds_for_its_seconds_alone(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(ministack, "_decision", lambda *question: asked.append(question[2]))
+    monkeypatch.setattr(ministack, "_DECISION_SECONDS", -1.0)
+    for resource in ("arn:aws:s3:::a/3", "arn:aws:s3:::a/3"):
+        ministack.authorize(aws.ready.access_key, "s3:GetObject", resource, region="us-east-1")
+    assert len(asked) == 2
 
 
 def test_an_added_service_gets_the_requests_signed_for_it(aws: LocalAws) -> None:
