@@ -17,7 +17,7 @@ from local.server import Ready
 ROOT = Path(__file__).resolve().parents[1]
 STOP_SECONDS = 10.0
 # What a program needs of its surroundings to run at all, and what shortens the states engine's waits
-# (`local/states/clock.py`). Nothing else of the person's reaches the embedded AWS.
+# (`local/clock.py`). Nothing else of the person's reaches the embedded AWS.
 _KEPT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "SLUICE_WAIT_SCALE")
 # botocore would otherwise read the person's settings from their home.
 NO_PERSON = {

@@ -24,7 +24,7 @@ import re
 import secrets
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -578,6 +578,38 @@ def put_log_lines(group: str, stream: str, lines: list[tuple[int, str]]) -> None
         },
     )
     _logs._append_log_events(events, [{"timestamp": at, "message": text, "ingestionTime": now} for at, text in lines])
+
+
+# --- Metrics and alarms ---------------------------------------------------------------------------------
+
+_cloudwatch = _import("services.cloudwatch")
+_evaluate_alarm = _cloudwatch._evaluate_alarm
+
+
+def _evaluate_alarm_alone(alarm: dict[str, Any]) -> None:
+    """MiniStack would judge an alarm by its metric's points of every dimension: here by those of its own."""
+    dimensions = {it["Name"]: it["Value"] for it in alarm.get("Dimensions") or []}
+    key = (alarm.get("Namespace"), alarm.get("MetricName"), _cloudwatch._dims_key(dimensions))
+    everything = _cloudwatch._metrics
+    _cloudwatch._metrics = {key: points} if (points := everything.get(key)) else {}
+    try:
+        _evaluate_alarm(alarm)
+    finally:
+        _cloudwatch._metrics = everything
+
+
+_cloudwatch._evaluate_alarm = _evaluate_alarm_alone
+
+
+def put_metrics(namespace: str, data: list[dict[str, Any]]) -> None:
+    """Publishes metrics, each as PutMetricData takes one, for the embedded AWS's own services."""
+    _cloudwatch._put_metric_data({}, {"Namespace": namespace, "MetricData": data}, False, True)
+
+
+def ringing(alarms: Sequence[str]) -> list[str]:
+    """Those of the named alarms that are in the state ALARM."""
+    known = {name: _cloudwatch._alarms.get(name) or _cloudwatch._composite_alarms.get(name) for name in alarms}
+    return [name for name, alarm in known.items() if alarm and alarm["StateValue"] == "ALARM"]
 
 
 # --- Requests -------------------------------------------------------------------------------------------

@@ -6,9 +6,11 @@ too, and needs nothing of the embedded AWS.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from local.sagemaker.aws import Place
     from local.sagemaker.control import SageMaker
 
 _installed: SageMaker | None = None
@@ -31,6 +33,14 @@ def install() -> None:
         authorize = staticmethod(ministack.authorize)
         role_session = staticmethod(ministack.role_session)
         read_object = staticmethod(ministack.read_object)
+
+        def put_metrics(self, place: Place, namespace: str, data: list[dict[str, Any]]) -> None:
+            with ministack.scope(place.account, place.region):
+                ministack.put_metrics(namespace, data)
+
+        def ringing(self, place: Place, alarms: Sequence[str]) -> list[str]:
+            with ministack.scope(place.account, place.region):
+                return ministack.ringing(alarms)
 
         def log(self, access_key: str, group: str, stream: str, line: str) -> None:
             account, region = ministack.here()

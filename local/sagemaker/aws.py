@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -68,6 +69,13 @@ class Aws(Protocol):
 
     async def publish(self, access_key: str, topic: str, message: str) -> None:
         """Publishes to an SNS topic as the key's owner. Raises `ValueError` when it may not."""
+
+    def put_metrics(self, place: Place, namespace: str, data: list[dict[str, Any]]) -> None:
+        """Publishes CloudWatch metrics, each as PutMetricData takes one."""
+
+    def ringing(self, place: Place, alarms: Sequence[str]) -> list[str]:
+        """Those of the named CloudWatch alarms that are in the state ALARM."""
+        ...
 
     def log(self, access_key: str, group: str, stream: str, line: str) -> None:
         """Appends a line to a log group as the key's owner, if that may do so; here and now (`ministack.here`)."""

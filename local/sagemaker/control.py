@@ -8,11 +8,13 @@ from urllib.parse import unquote
 
 import aiohttp
 
+from local.clock import Clock
 from local.sagemaker import models, operations
 from local.sagemaker.autoscaling import Scaling
 from local.sagemaker.aws import Aws, Document, Place, Request, Response
 from local.sagemaker.endpoints import Endpoints, describe
 from local.sagemaker.errors import AwsError, denied, invalid
+from local.sagemaker.metrics import Metrics
 from local.sagemaker.runtime import SECONDS, Runtime
 from local.sagemaker.shapes import check, input_shape, service_model
 from local.sagemaker.store import Store
@@ -33,14 +35,15 @@ class SageMaker:
     Use on one event loop only; `close()` stops every model server.
     """
 
-    def __init__(self, aws: Aws, *, invocation_seconds: float = SECONDS) -> None:
+    def __init__(self, aws: Aws, *, invocation_seconds: float = SECONDS, clock: Clock | None = None) -> None:
         self._aws = aws
         self._client: aiohttp.ClientSession | None = None
         self._stores: dict[Place, Store] = {}
         self._scaling: dict[Place, Scaling] = {}
-        self.endpoints = Endpoints(aws, self._session)
+        self.metrics = Metrics(aws.put_metrics)
+        self.endpoints = Endpoints(aws, self._session, self.metrics, clock or Clock())
         self.transforms = TransformJobs(aws, self._session)
-        self._runtime = Runtime(aws, self._session, invocation_seconds)
+        self._runtime = Runtime(aws, self._session, self.metrics, invocation_seconds)
         self._operations: dict[str, Operation] = {
             "CreateModel": lambda store, request: models.create_model(store, aws, request),
             "DescribeModel": lambda store, request: store.model(request["ModelName"]),

@@ -9,11 +9,14 @@ from typing import Any
 
 import aiohttp
 
+from local.clock import Clock
 from local.sagemaker.aws import Aws, Document
+from local.sagemaker.deployment import Ringing, Shift, Steps, shifted, steps_of
 from local.sagemaker.errors import AwsError, invalid, unserved
-from local.sagemaker.fields import refuse_deployment, refuse_unserved
+from local.sagemaker.fields import refuse_unserved
 from local.sagemaker.fleet import DEFAULT_STARTUP_SECONDS, Fleet, Servers, Variant
 from local.sagemaker.instance import ServerFailed
+from local.sagemaker.metrics import Metrics
 from local.sagemaker.models import container_of
 from local.sagemaker.serverless import ServerlessFleet
 from local.sagemaker.starting import start
@@ -31,16 +34,18 @@ IN_PROGRESS = frozenset({"Creating", "Updating", "RollingBack", "Deleting", "Sys
 class Endpoints:
     """Creates, updates and deletes endpoints; the servers start and stop in the background."""
 
-    def __init__(self, aws: Aws, session: Callable[[], aiohttp.ClientSession]) -> None:
+    def __init__(self, aws: Aws, session: Callable[[], aiohttp.ClientSession], metrics: Metrics, clock: Clock) -> None:
         self._aws = aws
         self._session = session
+        self._metrics = metrics
+        self._clock = clock
         self._work: dict[Endpoint, asyncio.Task[None]] = {}
         self._fleets: set[Servers] = set()
 
     def create(self, store: Store, request: Document) -> Document:
         """The endpoint is Creating when this returns; then InService, or Failed with the server's last error."""
         refuse_unserved("CreateEndpoint", request)
-        refuse_deployment(request.get("DeploymentConfig"))
+        steps_of(request.get("DeploymentConfig"), 1)  # it is for updates: refused now if it would be then
         name = request["EndpointName"]
         arn = store.place.arn("endpoint", name)
         if name.lower() in store.endpoints:
@@ -56,7 +61,6 @@ class Endpoints:
     def update(self, store: Store, request: Document) -> Document:
         """New servers come up first and then take over; when they do not, the old ones go on serving."""
         refuse_unserved("UpdateEndpoint", request)
-        refuse_deployment(request.get("DeploymentConfig"))
         endpoint = store.endpoint(request["EndpointName"])
         self._refuse_in_progress(endpoint)
         config = store.config(request["EndpointConfigName"])
@@ -66,9 +70,17 @@ class Endpoints:
         if ("AsyncInferenceConfig" in config) != ("AsyncInferenceConfig" in endpoint.config):
             raise unserved("An update that makes an endpoint asynchronous, or ends its being so,")
         fleet = self._fleet(store, endpoint, retained(endpoint, config, request))
+        steps = steps_of(request.get("DeploymentConfig"), sum(variant.count for variant in fleet.variants))
+        if isinstance(fleet, ServerlessFleet) and request.get("DeploymentConfig"):
+            raise unserved("DeploymentConfig for a serverless endpoint")
+
+        def ringing() -> list[str]:
+            self._metrics.flush()
+            return self._aws.ringing(store.place, steps.alarms)
+
         endpoint.become("Updating")
         endpoint.deployment = request.get("DeploymentConfig")
-        self._begin(endpoint, self._update(endpoint, config, fleet))
+        self._begin(endpoint, self._update(endpoint, config, fleet, steps, ringing))
         return {"EndpointArn": endpoint.arn}
 
     def delete(self, store: Store, name: str) -> None:
@@ -110,15 +122,29 @@ class Endpoints:
         endpoint.fleet = fleet
         endpoint.become("InService")
 
-    async def _update(self, endpoint: Endpoint, config: Document, fleet: Servers) -> None:
+    async def _update(
+        self, endpoint: Endpoint, config: Document, fleet: Servers, steps: Steps, ringing: Ringing
+    ) -> None:
         try:
             await self._start_fleet(fleet)
         except ServerFailed as error:
             # What serves goes on serving; an endpoint that never did has still failed.
             endpoint.become("InService" if endpoint.fleet else "Failed", str(error)[:MAX_REASON])
             return
-        old, endpoint.fleet, endpoint.config = endpoint.fleet, fleet, config
+        old = endpoint.fleet
         if old is not None:
+            shift = endpoint.fleet = Shift(old, fleet)
+            if rung := await shifted(shift, steps, ringing, self._clock):
+                endpoint.become("RollingBack")
+                endpoint.fleet = old
+                await fleet.drain()
+                self._fleets.discard(fleet)
+                # The wording is ours.
+                endpoint.become("InService", f"Rolled back: these alarms are in the ALARM state: {', '.join(rung)}")
+                return
+        endpoint.fleet, endpoint.config = fleet, config
+        if old is not None:
+            await self._clock.sleep(steps.termination_seconds)
             await old.drain()
             self._fleets.discard(old)
         endpoint.become("InService")

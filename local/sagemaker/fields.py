@@ -99,15 +99,3 @@ def refuse_unserved(structure: str, value: Document) -> None:
     for field, setting in value.items():
         if setting is not None and field not in SERVED[structure] | RECORDED[structure]:
             raise unserved(f"{structure}.{field}")
-
-
-def refuse_deployment(config: Document | None) -> None:
-    """Raises for a deployment other than all at once: new servers first, then the swap, then the old ones go."""
-    if not config:
-        return
-    for field in config:
-        if field != "BlueGreenUpdatePolicy":
-            raise unserved(f"DeploymentConfig.{field}")
-    routing = config["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["Type"]
-    if routing != "ALL_AT_ONCE":
-        raise unserved(f"DeploymentConfig with traffic routing {routing}")

@@ -49,7 +49,8 @@ class Variant:
 class Servers(Protocol):
     """What an endpoint needs of the servers behind it."""
 
-    variants: list[Variant]
+    @property
+    def variants(self) -> list[Variant]: ...
 
     async def start(self) -> None:
         """Raises `ServerFailed` when the model does not come up."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 from collections.abc import Callable, Mapping
 
 import aiohttp
@@ -14,6 +15,7 @@ from local.sagemaker.aws import Aws, Place, Request, Response, partition
 from local.sagemaker.errors import AwsError, denied, unserved
 from local.sagemaker.fleet import Busy, NoServer, Variant
 from local.sagemaker.instance import Instance
+from local.sagemaker.metrics import Metrics
 from local.sagemaker.serverless import ServerlessFleet
 from local.sagemaker.store import Endpoint, Store
 
@@ -50,9 +52,12 @@ TIMED_OUT = (
 class Runtime:
     """Invokes endpoints. The seconds are a parameter so that a test need not wait a minute."""
 
-    def __init__(self, aws: Aws, session: Callable[[], aiohttp.ClientSession], seconds: float = SECONDS) -> None:
+    def __init__(
+        self, aws: Aws, session: Callable[[], aiohttp.ClientSession], metrics: Metrics, seconds: float = SECONDS
+    ) -> None:
         self._aws = aws
         self._session = session
+        self._metrics = metrics
         self._seconds = seconds
         self._queues: dict[Endpoint, Queue] = {}
 
@@ -139,6 +144,7 @@ class Runtime:
         if target is not None and target not in {variant.name for variant in fleet.variants}:
             raise AwsError("ValidationError", f"Variant {target} not found for endpoint {endpoint.name}.")
         async with fleet.serving(target) as (variant, instance):
+            began, status = time.perf_counter(), 500
             try:
                 rule = await faults.meet("model", "Run", endpoint.arn) if faults.watching() else None
                 if rule is not None and (instead := _instead(rule, instance)) is not None:
@@ -150,6 +156,8 @@ class Runtime:
             except aiohttp.ClientError:
                 # The server ended under the request: the next one finds it replaced.
                 raise _model_error(place, endpoint, 500, "") from None
+            finally:
+                self._metrics.add(place, endpoint.name, variant.name, status, time.perf_counter() - began)
         if status >= 400:
             raise _model_error(place, endpoint, status, said.decode("utf-8", "replace"))
         return status, _answered(given, variant), said

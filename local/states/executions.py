@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from local import faults
+from local.clock import Clock
 from local.states import interpreter
 from local.states.callbacks import Callbacks
-from local.states.clock import Clock
 from local.states.definition import Machine
 from local.states.failures import RUNTIME, TIMEOUT, ExecutionTimedOut, StateFailure
 from local.states.history import History, NoHistory, Recorder

@@ -10,10 +10,10 @@ from typing import Any
 
 from lambda_src.contract import MAX_STATE_BYTES
 from local import faults
+from local.clock import Clock
 from local.states import definition as d
 from local.states import distributed, fanout
 from local.states.callbacks import Callbacks, Waiting
-from local.states.clock import Clock
 from local.states.documents import compact, text
 from local.states.expressions import EvaluationFailed, Expression, Render, Scope
 from local.states.failures import (

@@ -13,8 +13,8 @@ from typing import Any
 
 from lambda_src.contract import MAX_STATE_BYTES
 from local import faults
+from local.clock import Clock
 from local.states.callbacks import Callbacks
-from local.states.clock import Clock
 from local.states.definition import Machine
 from local.states.documents import compact
 from local.states.executions import Execution, Running

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lambda_src import contract, predict, preprocess, storage, store_results
-from local.states.clock import Clock
+from local.clock import Clock
 from local.states.machines import Engine
 from tests.local.states.fake_aws import FakeAws, Json, Raised, run_async
 from tests.synthesis import Stack

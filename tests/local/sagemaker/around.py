@@ -7,7 +7,7 @@ import io
 import json
 import tarfile
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
+from local.clock import Clock
 from local.sagemaker.aws import Document, Place
 from local.sagemaker.control import SageMaker
 
@@ -50,6 +51,8 @@ class Memory:
     forbidden: set[tuple[str, str]] = field(default_factory=set)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     lines: list[tuple[str, str, str]] = field(default_factory=list)
+    metrics: list[Document] = field(default_factory=list)
+    alarms: set[str] = field(default_factory=set)
     published: list[tuple[str, Document]] = field(default_factory=list)
 
     def authorize(self, access_key: str, action: str, resource: str, *, region: str) -> str | None:
@@ -86,6 +89,12 @@ class Memory:
         if (message := self.authorize(access_key, action, resource, region=REGION)) is not None:
             raise ValueError(message)
 
+    def put_metrics(self, place: Place, namespace: str, data: list[Document]) -> None:
+        self.metrics += data
+
+    def ringing(self, place: Place, alarms: Sequence[str]) -> list[str]:
+        return [name for name in alarms if name in self.alarms]
+
     def log(self, access_key: str, group: str, stream: str, line: str) -> None:
         self.lines.append((group, stream, line))
 
@@ -115,10 +124,10 @@ def _client(service: str) -> Any:
 class Cloud:
     """A `SageMaker` on an event loop of its own thread, and clients of botocore that reach it without a socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         self.memory = Memory()
         self.loop = asyncio.new_event_loop()
-        self.sagemaker = SageMaker(self.memory, invocation_seconds=0.5)
+        self.sagemaker = SageMaker(self.memory, invocation_seconds=0.5, clock=clock)
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
@@ -179,9 +188,9 @@ def _text(value: Any) -> str:
 
 
 @contextmanager
-def cloud() -> Iterator[Cloud]:
+def cloud(clock: Clock | None = None) -> Iterator[Cloud]:
     """A `Cloud` that leaves no process behind."""
-    made = Cloud()
+    made = Cloud(clock)
     thread = threading.Thread(target=made.loop.run_forever)
     thread.start()
     try:

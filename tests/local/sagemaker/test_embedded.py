@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from local import ministack
 from tests.local.sagemaker.around import ECHO, MODEL, program, sample_model
 from tests.local_aws import LocalAws
 
+FAILING = program(ECHO.replace("return json.dumps(prediction), accept", "raise ValueError"))
 BROKEN = program("def model_fn(model_dir): raise RuntimeError('weights are missing')")
 PRINCIPAL = "sagemaker.amazonaws.com"
 ROW = json.loads((MODEL / "weights.json").read_text())["mean"]
@@ -21,7 +23,7 @@ ROW = json.loads((MODEL / "weights.json").read_text())["mean"]
 def bucket(aws: LocalAws) -> str:
     s3 = aws.client("s3")
     s3.create_bucket(Bucket="sagemaker-models")
-    for key, data in {"sample": sample_model(), "echo": program(ECHO), "broken": BROKEN}.items():
+    for key, data in {"sample": sample_model(), "echo": program(ECHO), "broken": BROKEN, "failing": FAILING}.items():
         s3.put_object(Bucket="sagemaker-models", Key=f"{key}.tar.gz", Body=data)
     return "sagemaker-models"
 
@@ -184,3 +186,64 @@ def test_a_role_without_the_grant_cannot_invoke(aws: LocalAws) -> None:
         f"sagemaker:InvokeEndpoint on resource: arn:aws:sagemaker:us-east-1:{account}:endpoint/some "
         "because no identity-based policy allows the sagemaker:InvokeEndpoint action"
     )
+
+
+def watched(bucket: str, key: str) -> dict[str, Any]:
+    """The stack of an endpoint whose updates an alarm on its errors takes back."""
+    body = template(bucket, key)
+    alarm = {"Fn::Sub": "${AWS::StackName}-errors"}  # by its name: the alarm needs the endpoint's, not the other way
+    routing = {"Type": "CANARY", "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 50}, "WaitIntervalInSeconds": 5}
+    body["Resources"]["Endpoint"]["Properties"]["DeploymentConfig"] = {
+        "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing},
+        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": alarm}]},
+    }
+    dimensions = [
+        {"Name": "EndpointName", "Value": {"Fn::GetAtt": ["Endpoint", "EndpointName"]}},
+        {"Name": "VariantName", "Value": "AllTraffic"},
+    ]
+    body["Resources"]["Alarm"] = {
+        "Type": "AWS::CloudWatch::Alarm",
+        "Properties": {
+            "AlarmName": alarm,
+            "Namespace": "AWS/SageMaker",
+            "MetricName": "Invocation5XXErrors",
+            "Dimensions": dimensions,
+            "Statistic": "Average",
+            "Period": 60,
+            "EvaluationPeriods": 1,
+            "Threshold": 0.1,
+            "ComparisonOperator": "GreaterThanThreshold",
+        },
+    }
+    return body
+
+
+def test_a_model_that_starts_failing_is_taken_back_by_its_alarm_and_so_is_the_stack(aws: LocalAws, bucket: str) -> None:
+    name = deploy(aws, "watched", watched(bucket, "echo"))["outputs"]["Name"]
+    runtime, sagemaker = aws.client("sagemaker-runtime"), aws.client("sagemaker")
+    before = sagemaker.describe_endpoint(EndpointName=name)["EndpointConfigName"]
+    served: list[bool] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                runtime.invoke_endpoint(EndpointName=name, Body=b"1", ContentType="application/json")
+                served.append(True)
+            except ClientError:
+                served.append(False)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        described = deploy(aws, "watched", watched(bucket, "failing"), update=True)
+    finally:
+        stop.set()
+        asking.join()
+    assert described["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert any("these alarms are in the ALARM state: watched-errors" in reason for reason in described["reasons"])
+    assert False in served
+    endpoint = sagemaker.describe_endpoint(EndpointName=name)
+    assert (endpoint["EndpointStatus"], endpoint["EndpointConfigName"]) == ("InService", before)
+    answers = [runtime.invoke_endpoint(EndpointName=name, Body=b"1", ContentType="application/json") for _ in range(4)]
+    assert all(answer["ResponseMetadata"]["HTTPStatusCode"] == 200 for answer in answers)

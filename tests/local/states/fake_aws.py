@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.awsrequest import AWSPreparedRequest
 
-from local.states.clock import Clock
+from local.clock import Clock
 from local.states.executions import Execution
 from local.states.integrations import ServiceError
 from local.states.machines import Engine

@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 from botocore.awsrequest import AWSPreparedRequest
 
-from local.states.clock import Clock
+from local.clock import Clock
 from local.states.executions import Execution
 from local.states.machines import Engine
 from local.states.map_run import MapRun

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from local.clock import Clock
 from local.states import api
-from local.states.clock import Clock
 from local.states.machines import Engine
 from tests.local.states.fake_aws import ACCOUNT, MACHINE, REGION, ROLE, FakeAws, machine, output, task
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from local.clock import Clock
 from local.states import api
-from local.states.clock import Clock
 from local.states.executions import Execution
 from local.states.integrations import ServiceError
 from local.states.machines import Engine

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local.states.clock import Clock
+from local.clock import Clock
 from local.states.executions import Execution
 from local.states.logs import Delivery
 from local.states.machines import ApiError, Engine

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.states.clock import Clock
+from local.clock import Clock
 from local.states.machines import Engine
 from tests.local.states.fake_aws import MACHINE, ROLE, FakeAws, machine, run
 

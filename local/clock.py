@@ -1,4 +1,4 @@
-"""The engine's clock: waits take their share of the real time."""
+"""The clock of the embedded AWS: waits take their share of the real time."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import os
 
 
 class Clock:
-    """Waits for Wait states and between retries. A `scale` of 0.01 makes a minute last 0.6 s; timeouts stay real."""
+    """Waits for Wait states, between retries and while an endpoint's update is watched.
+
+    A `scale` of 0.01 makes a minute last 0.6 s; timeouts stay real.
+    """
 
     def __init__(self, scale: float | None = None) -> None:
         self.scale = float(os.environ.get("SLUICE_WAIT_SCALE", "1")) if scale is None else scale
 
     async def sleep(self, seconds: float) -> None:
-        """Waits for `seconds` of the engine's time."""
+        """Waits for `seconds` of the clock's time."""
         await asyncio.sleep(max(seconds, 0) * self.scale)
