@@ -11,6 +11,7 @@ from aws_cdk import RemovalPolicy
 from aws_cdk.aws_logs import RetentionDays
 
 from lambda_src.contract import ENVELOPE_BYTES, MAX_CONCURRENCY, MAX_STATE_BYTES, RESULT_BYTES, most_records
+from stacks import instance_types
 
 ARCHITECTURES = ("arm64", "x86_64")
 MACHINE_NAMES = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "amd64": "x86_64"}
@@ -18,6 +19,11 @@ MACHINE_NAMES = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "amd6
 ENDPOINT_SECONDS = 60
 """How long SageMaker lets a real-time endpoint answer one request.
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
+"""
+
+EXPRESS_SECONDS = 300
+"""How long an Express execution may last.
+https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
 
 MARGIN_SECONDS = 5
@@ -76,12 +82,8 @@ class Settings:
             raise InvalidSettings(
                 f"architecture: expected one of {', '.join(ARCHITECTURES)}, received {self.architecture}"
             )
-        self._match(
-            "model_instance_type",
-            self.model_instance_type,
-            r"ml\.\w+\.\w+",
-            "an instance type such as ml.m5.large",
-        )
+        if (wanted := instance_types.allowed(self.model_instance_type)) is not None:
+            raise InvalidSettings(f"model_instance_type: expected {wanted}, received {self.model_instance_type!r}")
         if self.model_image is not None:
             self._match(
                 "model_image",
@@ -90,7 +92,8 @@ class Settings:
                 "an image in ECR with its tag, such as 123456789012.dkr.ecr.us-east-1.amazonaws.com/model:1",
             )
         self._within("function_memory", self.function_memory, 128, 10_240)
-        self._within("function_timeout", self.function_timeout, 1, 900)
+        # Each batch of a job is an Express execution, and its steps wait a margin longer than their function.
+        self._within("function_timeout", self.function_timeout, 1, EXPRESS_SECONDS - MARGIN_SECONDS - 1)
         self._within("model_instances", self.model_instances, 1, 1_000)
         self._within("endpoint_concurrency", self.endpoint_concurrency, 1, MAX_CONCURRENCY // self.model_instances)
         self._within("function_concurrency", self.function_concurrency, 1, MAX_CONCURRENCY)

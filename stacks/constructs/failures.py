@@ -11,6 +11,8 @@ from aws_cdk import Duration
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from stacks.settings import InvalidSettings
+
 LAMBDA_TRANSIENT = (
     "Lambda.ClientExecutionTimeoutException",
     "Lambda.ServiceException",
@@ -93,22 +95,19 @@ def handle_function_failures(
     caught: Caught | None = None,
 ) -> None:
     """Tries transient errors again, a killed function twice at most, and ends any other error in `failed`."""
-    _retry(task, transient, attempts=6)
-    _retry(task, KILLED, attempts=2)
+    _retry(task, (transient, 6), (KILLED, 2))
     _catch(task, failed, caught)
 
 
 def handle_endpoint_failures(task: sfn.TaskStateBase, *, failed: sfn.IChainable, caught: Caught | None = None) -> None:
     """Tries transient errors again, an unknown one twice at most, and ends any other error in `failed`."""
-    _retry(task, SAGEMAKER_TRANSIENT, attempts=6)
-    task.add_retry(errors=list(SAGEMAKER_PERMANENT), max_attempts=0)
-    _retry(task, [sfn.Errors.TASKS_FAILED], attempts=2)
+    _retry(task, (SAGEMAKER_TRANSIENT, 6), (SAGEMAKER_PERMANENT, 0), ([sfn.Errors.TASKS_FAILED], 2))
     _catch(task, failed, caught)
 
 
 def handle_call_failures(task: sfn.TaskStateBase, *, failed: sfn.IChainable) -> None:
     """Tries any error of Step Functions' own API again, two times, and ends it in `failed`."""
-    _retry(task, [sfn.Errors.TASKS_FAILED, sfn.Errors.TIMEOUT], attempts=2)
+    _retry(task, ([sfn.Errors.TASKS_FAILED, sfn.Errors.TIMEOUT], 2))
     _catch(task, failed, None)
 
 
@@ -124,15 +123,35 @@ def _seconds(count: int) -> Duration:
     return Duration.seconds(count)
 
 
-def _retry(task: sfn.TaskStateBase, errors: Sequence[str], *, attempts: int) -> None:
-    task.add_retry(
-        errors=list(errors),
-        interval=_seconds(1),
-        max_attempts=attempts,
-        backoff_rate=2,
-        max_delay=_seconds(20),
-        jitter_strategy=sfn.JitterType.FULL,
-    )
+def _retry(task: sfn.TaskStateBase, *lists: tuple[Sequence[str], int]) -> None:
+    """Tries each list of errors again so many times, after waits that are drawn at random below a growing bound."""
+    check_order([errors for errors, _ in lists])
+    for errors, attempts in lists:
+        if attempts == 0:
+            task.add_retry(errors=list(errors), max_attempts=0)
+            continue
+        task.add_retry(
+            errors=list(errors),
+            interval=_seconds(1),
+            max_attempts=attempts,
+            backoff_rate=2,
+            max_delay=_seconds(20),
+            jitter_strategy=sfn.JitterType.FULL,
+        )
+
+
+def check_order(lists: Sequence[Sequence[str]]) -> None:
+    """Raises `InvalidSettings` unless `States.ALL`, where it is, stands alone in the last list.
+
+    The library would move it there without a word: what comes before it would then be tried otherwise than read.
+    https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html#error-handling-retrying-after-an-error
+    """
+    for number, errors in enumerate(lists, 1):
+        if sfn.Errors.ALL in errors and (len(errors) > 1 or number < len(lists)):
+            raise InvalidSettings(
+                f"retries: expected States.ALL alone and in the last list, received {list(errors)} as list {number} "
+                f"of {len(lists)}"
+            )
 
 
 def sentence(cause: str) -> str:

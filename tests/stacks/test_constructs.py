@@ -10,8 +10,9 @@ import pytest
 from aws_cdk import aws_iam as iam
 
 from stacks.constructs.data_bucket import DataBucket
+from stacks.constructs.failures import check_order
 from stacks.constructs.model_endpoint import ModelEndpoint
-from stacks.settings import Settings
+from stacks.settings import InvalidSettings, Settings
 from tests.synthesis import ROOT, Stack
 
 
@@ -70,3 +71,17 @@ def test_grant_store_allows_no_more_than_its_prefix(tmp_path: Path) -> None:
     (statement,) = synthesized(made).statements("Caller")
     assert statement["Resource"] == "<DataBucket.Arn>/jobs/*"
     assert statement["Action"] == ["s3:GetObject", "s3:PutObject"]
+
+
+@pytest.mark.parametrize(
+    ("lists", "received"),
+    [
+        ([["States.ALL"], ["States.Timeout"]], "['States.ALL'] as list 1 of 2"),
+        ([["States.Timeout", "States.ALL"]], "['States.Timeout', 'States.ALL'] as list 1 of 1"),
+    ],
+)
+def test_retries_with_all_errors_anywhere_but_last_are_refused(lists: list[list[str]], received: str) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        check_order(lists)
+    assert str(refused.value) == f"retries: expected States.ALL alone and in the last list, received {received}"
+    check_order([["States.Timeout"], ["States.ALL"]])

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from lambda_src import contract
+from tests.retries import bound_for, bounds_of
 from tests.synthesis import STACKS, STAGES, Assembly, Stack, synthesize
 
 NAMES = {
@@ -65,9 +67,42 @@ def test_a_states_name_stands_once_in_its_machine(stack: Stack) -> None:
 
 def test_every_retry_is_bounded_capped_and_jittered(stack: Stack) -> None:
     for _, task, _ in tasks(stack):
-        for retry in task["Retry"]:
-            assert retry["MaxAttempts"] <= 6
-            assert retry["MaxAttempts"] == 0 or (retry["JitterStrategy"] == "FULL" and retry["MaxDelaySeconds"] <= 20)
+        for retry, bound in zip(task["Retry"], bounds_of(task), strict=True):
+            assert bound.tries <= 7
+            assert bound.seconds <= 51
+            assert bound.tries == 1 or (retry["JitterStrategy"] == "FULL" and max(bound.waits) <= 20)
+
+
+RAISED = (
+    "InvalidRequest",
+    "InvalidJob",
+    "ModelRefused",
+    "PredictionCountMismatch",
+    "ResultConflict",
+    "SummaryMismatch",
+)
+REFUSED = (
+    *("States.DataLimitExceeded", "States.Runtime", "States.QueryEvaluationError"),
+    *("ModelErrorException", "ValidationErrorException", "AccessDeniedException"),
+)
+
+
+def test_what_no_other_try_can_change_is_tried_once(stack: Stack) -> None:
+    own = {name for name, it in vars(contract).items() if isinstance(it, type) and issubclass(it, Exception)}
+    assert own == {*RAISED, "RejectedRecord"}  # the last never leaves a function
+    for name, task, _ in tasks(stack):
+        if name.endswith("MapRun"):
+            continue  # Step Functions' own API: any error is tried twice more
+        function = task["Resource"].endswith(":lambda:invoke")
+        permanent = RAISED if function else [it if "." in it else f"SageMakerRuntime.{it}" for it in REFUSED]
+        assert [error for error in permanent if bound_for(bounds_of(task), error).tries > 1] == [], name
+
+
+def test_a_functions_time_limit_is_inside_that_of_each_state_that_calls_it(stack: Stack) -> None:
+    limits = {f"<{name}.Arn>": it["Timeout"] for name, it in stack.of_type("AWS::Lambda::Function").items()}
+    called = [task for _, task, _ in tasks(stack) if task["Resource"].endswith(":lambda:invoke")]
+    assert {task["Arguments"]["FunctionName"] for task in called} <= limits.keys()
+    assert all(limits[task["Arguments"]["FunctionName"]] < task["TimeoutSeconds"] for task in called)
 
 
 def test_every_task_and_map_catches_whatever_is_left(stack: Stack) -> None:

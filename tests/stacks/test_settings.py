@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import botocore.session
 import pytest
 
+from stacks.instance_types import SIZES
 from stacks.settings import DEV, LOCAL, PROD, STAGES, InvalidSettings, Settings
 
 
@@ -23,11 +25,20 @@ def test_each_stage_is_known_by_its_name() -> None:
         ),
         ({"architecture": "arm"}, "architecture: expected one of arm64, x86_64, received arm"),
         ({"function_memory": 64}, "function_memory: expected 128 to 10240, received 64"),
-        ({"function_timeout": 901}, "function_timeout: expected 1 to 900, received 901"),
+        ({"function_timeout": 295}, "function_timeout: expected 1 to 294, received 295"),
         ({"model_instances": 0}, "model_instances: expected 1 to 1000, received 0"),
         (
             {"model_instance_type": "m5.large"},
             "model_instance_type: expected an instance type such as ml.m5.large, received 'm5.large'",
+        ),
+        (
+            {"model_instance_type": "ml.m5.enormous"},
+            "model_instance_type: expected a size of ml.m5 (large, xlarge, 2xlarge, 4xlarge, 12xlarge, 24xlarge), "
+            "received 'ml.m5.enormous'",
+        ),
+        (
+            {"model_instance_type": "ml.zz9.large"},
+            "model_instance_type: expected an instance type such as ml.m5.large, received 'ml.zz9.large'",
         ),
         (
             {"model_image": "nginx:latest"},
@@ -57,8 +68,8 @@ def test_each_stage_is_known_by_its_name() -> None:
             "machine_timeout: expected more than the 65 seconds that one step may take, received 65",
         ),
         (
-            {"machine_timeout": 305, "function_timeout": 300},
-            "machine_timeout: expected more than the 305 seconds that one step may take, received 305",
+            {"machine_timeout": 205, "function_timeout": 200},
+            "machine_timeout: expected more than the 205 seconds that one step may take, received 205",
         ),
     ],
 )
@@ -66,6 +77,12 @@ def test_a_value_that_cannot_work_is_refused(changed: dict[str, Any], message: s
     with pytest.raises(InvalidSettings) as caught:
         Settings(stage="test", **changed)
     assert str(caught.value) == message
+
+
+def test_the_instance_types_are_those_of_sagemakers_api() -> None:
+    model = botocore.session.get_session().get_service_model("sagemaker")
+    known = model.shape_for("ProductionVariantInstanceType").enum  # type: ignore[attr-defined]  # of string shapes
+    assert {f"ml.{family}.{size}" for family, sizes in SIZES.items() for size in sizes} == set(known)
 
 
 def test_an_image_of_ones_own_is_taken() -> None:
