@@ -299,6 +299,19 @@ def _decision(access_key: str, action: str, resource: str, region: str) -> str |
     return str(_actions.identity_denial_message(action, denied.principal_arn, resource, explicit))
 
 
+def note_allowed(note: Callable[[str, str, str], None]) -> None:
+    """Has `note(caller's ARN, action, resource)` called whenever IAM, from now on, allows somebody something."""
+    enforce = _iam.enforce
+
+    def noting(access_key: str, action: str, service: str, region: str, resource_arn: str = "*", **more: Any) -> Any:
+        denied = enforce(access_key, action, service, region, resource_arn, **more)
+        if denied is None:
+            note(principal(access_key), action, resource_arn)
+        return denied
+
+    _iam.enforce = noting
+
+
 def principal(access_key: str) -> str:
     """The ARN of a key's owner, as far as it is known: of a session or of a user."""
     session = _sts._sessions.get(access_key) or {}

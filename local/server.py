@@ -21,6 +21,8 @@ from pathlib import Path
 
 import uvicorn
 
+from local import permissions
+
 
 @dataclass(frozen=True)
 class Ready:
@@ -56,8 +58,17 @@ def listen(port: int) -> socket.socket:
     return server
 
 
-async def serve(server: socket.socket, folder: Path, announce: Callable[[Ready], None], stop: asyncio.Event) -> None:
-    """Serves the embedded AWS on the socket until `stop` is set, then ends every process it has started."""
+async def serve(
+    server: socket.socket,
+    folder: Path,
+    announce: Callable[[Ready], None],
+    stop: asyncio.Event,
+    allowed: Path | None = None,
+) -> None:
+    """Serves the embedded AWS on the socket until `stop` is set, then ends every process it has started.
+
+    `allowed` is a file for what IAM allows meanwhile, see `local.permissions`.
+    """
     port = server.getsockname()[1]
     # MiniStack reads the port when it is imported: it makes addresses for callbacks from it.
     os.environ["GATEWAY_PORT"] = str(port)
@@ -65,6 +76,8 @@ async def serve(server: socket.socket, folder: Path, announce: Callable[[Ready],
     functions = importlib.import_module("local.functions")
     endpoint = f"http://127.0.0.1:{port}"
     ministack.attach()
+    if allowed is not None:
+        ministack.note_allowed(permissions.notes(allowed))
     closers: list[Callable[[], Awaitable[None]]] = [functions.install(endpoint, folder / "functions")]
     for name in ("local.states", "local.sagemaker"):
         room = importlib.import_module(name)
@@ -104,7 +117,7 @@ async def serve(server: socket.socket, folder: Path, announce: Callable[[Ready],
     await serving
 
 
-async def _main(port: int, folder: Path) -> None:
+async def _main(port: int, folder: Path, allowed: Path | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -114,17 +127,18 @@ async def _main(port: int, folder: Path) -> None:
     def announce(ready: Ready) -> None:
         print(json.dumps(asdict(ready)), flush=True)
 
-    await serve(listen(port), folder, announce, stop)
+    await serve(listen(port), folder, announce, stop, allowed)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m local.server", description=__doc__.partition("\n")[0])
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("build/local"))
+    parser.add_argument("--allowed", type=Path, help="a file for what IAM allows")
     options = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     try:
-        asyncio.run(_main(options.port, options.folder.resolve()))
+        asyncio.run(_main(options.port, options.folder.resolve(), options.allowed))
     except OSError as error:
         sys.exit(f"cannot listen on 127.0.0.1:{options.port}: {error.strerror}")
 

@@ -11,7 +11,7 @@ import pytest
 
 from local.cdk import Cdk
 from local.embedded import embedded
-from tests.e2e.deployment import Deployment
+from tests.e2e.deployment import ALLOWED, Deployment
 from tests.synthesis import Synthesis, synthesize
 
 # jsii runs the first Node.js it finds: the pinned one beside this Python, whoever started the tests.
@@ -30,7 +30,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     folder = tmp_path_factory.mktemp("e2e")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SLUICE_WAIT_SCALE", "0.001")
-        with embedded(folder / "aws.log", folder, port=0) as ready:
+        with embedded(folder / "aws.log", folder, port=0, allowed=folder / ALLOWED) as ready:
             cdk = Cdk(ready, folder)
             cdk.prepare("local")
             cdk.deploy()

@@ -18,12 +18,16 @@ from botocore.exceptions import ClientError
 
 from local.cdk import CLI, node
 from local.embedded import NO_PERSON
+from local.permissions import noted
 from local.server import Ready
 from local.workflows import Account
 from tests.synthesis import ROOT, STACKS, Assembly, unhashed
 
 Json = Any
 _T = TypeVar("_T")
+ALLOWED = "allowed.jsonl"
+"""The file of a deployment's folder that says what IAM allowed."""
+
 SECONDS = 60.0
 """How long anything here may take: far beyond what it does take, so that a hang has an end."""
 
@@ -96,6 +100,10 @@ class Deployment:
             stack: {it["LogicalResourceId"]: it["PhysicalResourceId"] for it in resources}
             for stack, resources in described.items()
         }
+
+    def allowed(self) -> list[tuple[str, str, str]]:
+        """What IAM has allowed so far: callers' ARNs, actions and resources."""
+        return noted(self.folder / ALLOWED)
 
     def named(self, stack: str, logical: str) -> str:
         """The physical id of the resource with this logical id, given without its hash."""

@@ -19,7 +19,22 @@ NO_DELIVERY = (
     "AWS asks for them when a machine with a log is made, no run does; here the machine's log needs no delivery"
 )
 
+NO_IMAGE = "the model server is a process of this machine: no image is pulled"
+IN_ONE_PART = "results of many megabytes are uploaded in parts; these jobs' are not"
+OWN_CHILDREN = "here a Map Run's children are a part of it: none is asked about or stopped by name"
+
 NEVER_ASKED = {
+    "cloudwatch:PutMetricData": "the container's own metrics: CloudWatch is not asked here",
+    "ecr:BatchCheckLayerAvailability": NO_IMAGE,
+    "ecr:BatchGetImage": NO_IMAGE,
+    "ecr:GetAuthorizationToken": NO_IMAGE,
+    "ecr:GetDownloadUrlForLayer": NO_IMAGE,
+    "logs:DescribeLogStreams": "the log agent of AWS's container looks a stream up before it writes; nothing here does",
+    "s3:AbortMultipartUpload": IN_ONE_PART,
+    "s3:GetObject of a machine's results": "AWS's own list for a ResultWriter has it; here none is read again",
+    "s3:ListMultipartUploadParts": IN_ONE_PART,
+    "states:DescribeExecution": OWN_CHILDREN,
+    "states:StopExecution": OWN_CHILDREN,
     "xray:GetSamplingRules": NO_TRACES,
     "xray:GetSamplingTargets": NO_TRACES,
     "xray:PutTelemetryRecords": NO_TRACES,
@@ -33,7 +48,10 @@ NEVER_ASKED = {
     "logs:PutResourcePolicy": NO_DELIVERY,
     "logs:UpdateLogDelivery": NO_DELIVERY,
 }
-"""What neither a request nor a job in the embedded AWS asks IAM for, and why."""
+"""What no run in the embedded AWS asks IAM for, and why: the list of what may be unused.
+
+All other grants are taken away one at a time, and each has to have been used when all tests have run.
+"""
 
 JOB_FOLDERS = (f"/{contract.INCOMING}", f"/{contract.job_prefix('')}")
 """What lies in these, only a job reads and writes."""
@@ -54,6 +72,12 @@ class Grant:
     action: str
     position: int
     resource: str
+
+    @property
+    def use(self) -> str:
+        """What the grant is for, where its action alone does not tell."""
+        of_results = self.resource.endswith("/jobs/*/map/*") and "StateMachine" in self.role
+        return f"{self.action} of a machine's results" if of_results and "GetObject" in self.action else self.action
 
     def __str__(self) -> str:
         return f"{self.stack}/{unhashed(self.role)}: {self.action} on {self.resource}"
@@ -96,6 +120,20 @@ def grants_of_requests(deployment: Deployment, stack: str) -> list[Grant]:
     ]
 
 
+def deployed_policy(deployment: Deployment, grant: Grant) -> tuple[str, str, Document]:
+    """The deployed policy that the grant stands in: its role's and its own name, and its document."""
+    template = deployment.assembly.stacks[grant.stack].template["Resources"][grant.policy]["Properties"]
+    role, name = deployment.physical[grant.stack][grant.role], template["PolicyName"]
+    document = deployment.client("iam").get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    return role, name, document
+
+
+def resource_of(deployment: Deployment, grant: Grant) -> str:
+    """The grant's resource as it was deployed."""
+    document = deployed_policy(deployment, grant)[2]
+    return str(as_list(document["Statement"][grant.statement]["Resource"])[grant.position])
+
+
 def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -109,14 +147,11 @@ def without(deployment: Deployment, grants: Iterable[Grant]) -> Iterator[None]:
         by_policy.setdefault((grant.stack, grant.role, grant.policy), []).append(grant)
     kept: list[tuple[str, str, str]] = []
     try:
-        for (stack, role, policy), taken in by_policy.items():
-            name = deployment.physical[stack][role]
-            template = deployment.assembly.stacks[stack].template["Resources"][policy]["Properties"]
-            inline = iam.get_role_policy(RoleName=name, PolicyName=template["PolicyName"])
-            whole: Document = inline["PolicyDocument"]
-            kept.append((name, inline["PolicyName"], json.dumps(whole)))
+        for taken in by_policy.values():
+            role, policy, whole = deployed_policy(deployment, taken[0])
+            kept.append((role, policy, json.dumps(whole)))
             less = json.dumps(lessened(whole, {(it.statement, it.action, it.position) for it in taken}))
-            iam.put_role_policy(RoleName=name, PolicyName=inline["PolicyName"], PolicyDocument=less)
+            iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=less)
         yield
     finally:
         for name, policy, document in kept:

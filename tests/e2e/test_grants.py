@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import re
-import uuid
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from lambda_src import contract
 from model import examples, train
-from tests.e2e.deployment import Deployment, Execution
+from tests.e2e.deployment import Deployment
 from tests.e2e.grants import NEVER_ASKED, Grant, grants_of_requests, without
+from tests.e2e.runs import Requests
 from tests.synthesis import STACKS, unhashed
-
-NO_IMAGE = "the model server is a process of this machine: no image is pulled"
-
-UNENFORCED = {
-    **NEVER_ASKED,
-    "ecr:BatchCheckLayerAvailability": NO_IMAGE,
-    "ecr:BatchGetImage": NO_IMAGE,
-    "ecr:GetAuthorizationToken": NO_IMAGE,
-    "ecr:GetDownloadUrlForLayer": NO_IMAGE,
-    "logs:DescribeLogStreams": "the log agent of AWS's container looks a stream up before it writes; nothing here does",
-    "cloudwatch:PutMetricData": "the container's own metrics: CloudWatch is not asked here",
-}
-"""What no run in the embedded AWS asks IAM for, and why. All other grants are taken away one at a time."""
 
 REFUSAL = re.compile(r"is not authorized to perform: (?P<action>\S+)( on resource: (?P<resource>arn:\S+))? because")
 """IAM's own words. MiniStack's S3 does not name the resource."""
@@ -51,53 +36,9 @@ def grants(request: pytest.FixtureRequest, deployment: Deployment) -> list[Grant
     return found
 
 
-class Runs:
-    """Everything that the grants are for, done once more: a run of the workflow, a new model, a line in each log."""
-
-    def __init__(self, deployment: Deployment, record: dict[str, Any], stored: bytes) -> None:
-        self._deployment = deployment
-        self._record = record
-        self._stored = stored
-
-    def workflow(self, stack: str) -> Execution:
-        """A run that finds its own result in the bucket, so that StoreResults both writes and reads."""
-        name = uuid.uuid4().hex
-        if stack == "InferenceStack":
-            bucket = self._deployment.outputs[stack]["ResultsBucketUri"].removeprefix("s3://")
-            key = contract.part_key(contract.request_prefix(name), "predictions", 0)
-            self._deployment.client("s3").put_object(Bucket=bucket, Key=key, Body=self._stored)
-        return self._deployment.execute(stack, {"records": [self._record]}, name)
-
-    def provoke_model(self) -> None:
-        """Makes the model's code raise an error, which goes into the endpoint's log."""
-        runtime = self._deployment.client("sagemaker-runtime")
-        name = self._deployment.outputs["InferenceStack"]["EndpointName"]
-        with pytest.raises(ClientError, match="ModelError"):
-            runtime.invoke_endpoint(EndpointName=name, Body=b"{", ContentType="application/json")
-
-    def forget_logs(self, group: str, *, whole: bool) -> None:
-        """Empties a log group; with `whole`, it goes too."""
-        logs = self._deployment.client("logs")
-        if not self.has_log(group):
-            return
-        for stream in logs.describe_log_streams(logGroupName=group)["logStreams"]:
-            logs.delete_log_stream(logGroupName=group, logStreamName=stream["logStreamName"])
-        if whole:
-            logs.delete_log_group(logGroupName=group)
-
-    def has_log(self, group: str) -> bool:
-        """Whether there is a line in the log group."""
-        try:
-            return bool(self._deployment.client("logs").filter_log_events(logGroupName=group)["events"])
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
-            return False
-
-
 @pytest.fixture(scope="module")
-def runs(deployment: Deployment, record: dict[str, Any], stored: bytes) -> Runs:
-    return Runs(deployment, record, stored)
+def runs(deployment: Deployment, record: dict[str, Any], stored: bytes) -> Requests:
+    return Requests(deployment, record, stored)
 
 
 def is_models(deployment: Deployment, grant: Grant) -> bool:
@@ -117,10 +58,10 @@ def log_group(deployment: Deployment, grant: Grant) -> str:
 
 
 def test_each_grant_is_needed_by_the_very_call_that_is_refused_without_it(
-    deployment: Deployment, grants: list[Grant], runs: Runs, subtests: pytest.Subtests
+    deployment: Deployment, grants: list[Grant], runs: Requests, subtests: pytest.Subtests
 ) -> None:
     for grant in grants:
-        if grant.action in UNENFORCED:
+        if grant.use in NEVER_ASKED:
             continue
         with subtests.test(str(grant)):
             if grant.action.startswith("logs:"):
@@ -141,7 +82,7 @@ def test_each_grant_is_needed_by_the_very_call_that_is_refused_without_it(
                 assert refused["resource"] is None or concerns(deployment, grant, refused["resource"])
 
 
-def check_lost_log(deployment: Deployment, grant: Grant, runs: Runs) -> None:
+def check_lost_log(deployment: Deployment, grant: Grant, runs: Requests) -> None:
     """As in AWS, the work goes on without a log."""
     group = log_group(deployment, grant)
     runs.forget_logs(group, whole=is_models(deployment, grant))
@@ -152,7 +93,7 @@ def check_lost_log(deployment: Deployment, grant: Grant, runs: Runs) -> None:
     assert runs.has_log(group), "there is no log with it either"
 
 
-def leave_lines(deployment: Deployment, grant: Grant, runs: Runs) -> None:
+def leave_lines(deployment: Deployment, grant: Grant, runs: Requests) -> None:
     if is_models(deployment, grant):
         runs.provoke_model()
     else:
@@ -167,10 +108,9 @@ def concerns(deployment: Deployment, grant: Grant, arn: str) -> bool:
     return f"{name}{path.rstrip('*')}" in arn
 
 
-def test_what_no_run_asks_for_is_what_the_table_says(deployment: Deployment, runs: Runs) -> None:
+def test_what_no_run_asks_for_is_what_the_table_says(deployment: Deployment, runs: Requests) -> None:
     everything = [grant for stack in STACKS for grant in grants_of_requests(deployment, stack)]
-    assert set(UNENFORCED) <= {grant.action for grant in everything}, "the table names what no template grants"
-    unneeded = [grant for grant in everything if grant.action in UNENFORCED]
+    unneeded = [grant for grant in everything if grant.use in NEVER_ASKED]
     groups = {log_group(deployment, grant) for grant in everything if grant.action == "logs:CreateLogStream"}
     for group in groups:
         runs.forget_logs(group, whole=group.startswith("/aws/sagemaker/"))
