@@ -19,6 +19,7 @@ from local.sagemaker.instance import ServerFailed
 from local.sagemaker.metrics import Metrics
 from local.sagemaker.models import container_of
 from local.sagemaker.serverless import ServerlessFleet
+from local.sagemaker.shadow import Shadowed
 from local.sagemaker.starting import start
 from local.sagemaker.store import Endpoint, Store
 
@@ -52,7 +53,7 @@ class Endpoints:
             raise invalid(f'Cannot create already existing endpoint "{arn}".')
         config = store.config(request["EndpointConfigName"])
         endpoint = Endpoint(name, arn, config)
-        fleet = self._fleet(store, endpoint, config["ProductionVariants"])
+        fleet = self._fleet(store, endpoint, config["ProductionVariants"], config.get("ShadowProductionVariants"))
         store.endpoints[name.lower()] = endpoint
         store.tag(arn, request.get("Tags"))
         self._begin(endpoint, self._create(endpoint, fleet))
@@ -64,12 +65,14 @@ class Endpoints:
         endpoint = store.endpoint(request["EndpointName"])
         self._refuse_in_progress(endpoint)
         config = store.config(request["EndpointConfigName"])
-        if isinstance(endpoint.fleet, Fleet) and "ServerlessConfig" in config["ProductionVariants"][0]:
+        if isinstance(endpoint.fleet, Fleet | Shadowed) and "ServerlessConfig" in config["ProductionVariants"][0]:
             # AWS's rule, in words of ours: https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html
             raise invalid(f'Cannot convert the instance-based endpoint "{endpoint.arn}" to a serverless one.')
         if ("AsyncInferenceConfig" in config) != ("AsyncInferenceConfig" in endpoint.config):
             raise unserved("An update that makes an endpoint asynchronous, or ends its being so,")
-        fleet = self._fleet(store, endpoint, retained(endpoint, config, request))
+        fleet = self._fleet(
+            store, endpoint, retained(endpoint, config, request), config.get("ShadowProductionVariants")
+        )
         steps = steps_of(request.get("DeploymentConfig"), sum(variant.count for variant in fleet.variants))
         if isinstance(fleet, ServerlessFleet) and request.get("DeploymentConfig"):
             raise unserved("DeploymentConfig for a serverless endpoint")
@@ -164,11 +167,13 @@ class Endpoints:
             self._fleets.discard(fleet)
             raise
 
-    def _fleet(self, store: Store, endpoint: Endpoint, variants: list[Document]) -> Servers:
+    def _fleet(
+        self, store: Store, endpoint: Endpoint, variants: list[Document], shadows: list[Document] | None
+    ) -> Servers:
         if (serverless := variants[0].get("ServerlessConfig")) is not None:
             variant = self._variant(store, endpoint, variants[0])
             return ServerlessFleet(variant, serverless["MaxConcurrency"], self._session())
-        delta = sum(variant["InitialInstanceCount"] for variant in variants)
+        delta = sum(variant["InitialInstanceCount"] for variant in [*variants, *(shadows or [])])
         used = sum(
             len(variant.instances)
             for other in store.endpoints.values()
@@ -181,7 +186,11 @@ class Endpoints:
                 f"The account-level service limit 'Instances of the embedded AWS' is {MAX_INSTANCES} Instances, with "
                 f"current utilization of {used} Instances and a request delta of {delta} Instances.",
             )
-        return Fleet([self._variant(store, endpoint, variant) for variant in variants], self._session())
+        production = Fleet([self._variant(store, endpoint, variant) for variant in variants], self._session())
+        if not shadows:
+            return production
+        shadow = Fleet([self._variant(store, endpoint, variant) for variant in shadows], self._session())
+        return Shadowed(production, shadow)
 
     def _variant(self, store: Store, endpoint: Endpoint, variant: Document) -> Variant:
         model = store.model(variant["ModelName"])
@@ -232,18 +241,9 @@ def describe(endpoint: Endpoint) -> Document:
     }
     if endpoint.fleet is not None:
         serverless = endpoint.config["ProductionVariants"][0].get("ServerlessConfig")
-        answer["ProductionVariants"] = [
-            {
-                "VariantName": variant.name,
-                "DeployedImages": [{"SpecifiedImage": variant.image, "ResolvedImage": variant.image}],
-                "CurrentWeight": variant.weight,
-                "DesiredWeight": variant.weight,
-                "CurrentInstanceCount": len(variant.instances) if variant.count else 0,
-                "DesiredInstanceCount": variant.count,
-                **({"CurrentServerlessConfig": serverless} if serverless else {}),
-            }
-            for variant in endpoint.fleet.variants
-        ]
+        answer["ProductionVariants"] = [_summary(variant, serverless) for variant in endpoint.fleet.variants]
+    if isinstance(endpoint.fleet, Shadowed):
+        answer["ShadowProductionVariants"] = [_summary(variant) for variant in endpoint.fleet.shadow.variants]
     if "AsyncInferenceConfig" in endpoint.config:
         answer["AsyncInferenceConfig"] = endpoint.config["AsyncInferenceConfig"]
     if endpoint.failure is not None:
@@ -251,3 +251,15 @@ def describe(endpoint: Endpoint) -> Document:
     if endpoint.deployment is not None:
         answer["LastDeploymentConfig"] = endpoint.deployment
     return answer
+
+
+def _summary(variant: Variant, serverless: Document | None = None) -> Document:
+    return {
+        "VariantName": variant.name,
+        "DeployedImages": [{"SpecifiedImage": variant.image, "ResolvedImage": variant.image}],
+        "CurrentWeight": variant.weight,
+        "DesiredWeight": variant.weight,
+        "CurrentInstanceCount": len(variant.instances) if variant.count else 0,
+        "DesiredInstanceCount": variant.count,
+        **({"CurrentServerlessConfig": serverless} if serverless else {}),
+    }

@@ -13,7 +13,9 @@ from local.sagemaker.errors import unserved
 SERVED: dict[str, frozenset[str]] = {
     "CreateModel": frozenset({"ModelName", "PrimaryContainer", "Containers", "ExecutionRoleArn", "Tags"}),
     "ContainerDefinition": frozenset({"ModelDataUrl", "ModelDataSource", "Environment", "Mode"}),
-    "CreateEndpointConfig": frozenset({"EndpointConfigName", "ProductionVariants", "Tags", "AsyncInferenceConfig"}),
+    "CreateEndpointConfig": frozenset(
+        {"EndpointConfigName", "ProductionVariants", "ShadowProductionVariants", "Tags", "AsyncInferenceConfig"}
+    ),
     "AsyncInferenceConfig": frozenset({"ClientConfig", "OutputConfig"}),
     "AsyncInferenceOutputConfig": frozenset({"S3OutputPath", "S3FailurePath", "NotificationConfig"}),
     "AsyncInferenceNotificationConfig": frozenset({"SuccessTopic", "ErrorTopic"}),

@@ -104,6 +104,9 @@ def create_config(store: Store, request: Document) -> Document:
     if name.lower() in store.configs:
         raise invalid(f'Cannot create already existing endpoint configuration "{arn}".')
     variants = [_variant(store, variant) for variant in request["ProductionVariants"]]
+    shadows = [_variant(store, variant) for variant in request.get("ShadowProductionVariants") or []]
+    if shadows:
+        _check_shadow(variants, shadows, request)
     if (asynchronous := request.get("AsyncInferenceConfig")) is not None:
         _check_async(asynchronous, variants)
     names = [variant["VariantName"] for variant in variants]
@@ -115,6 +118,8 @@ def create_config(store: Store, request: Document) -> Document:
         raise invalid("At least one production variant must have an InitialVariantWeight above 0.")
     kept = {key: value for key, value in request.items() if key != "Tags" and value is not None}
     created = {"EndpointConfigArn": arn, "CreationTime": time.time(), "ProductionVariants": variants}
+    if shadows:
+        created["ShadowProductionVariants"] = shadows
     store.configs[name.lower()] = {**kept, **created}
     store.tag(arn, request.get("Tags"))
     return {"EndpointConfigArn": arn}
@@ -169,3 +174,13 @@ def _check_async(config: Document, variants: list[Document]) -> None:
         raise unserved("An asynchronous endpoint of several production variants")
     if "ServerlessConfig" in variants[0]:
         raise invalid("AsyncInferenceConfig cannot be specified for a serverless endpoint.")
+
+
+def _check_shadow(variants: list[Document], shadows: list[Document], request: Document) -> None:
+    """https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html, in words of ours."""
+    if len(variants) > 1 or len(shadows) > 1:
+        raise invalid("A shadow variant takes exactly one production variant and one shadow variant.")
+    if shadows[0]["VariantName"] == variants[0]["VariantName"]:
+        raise invalid(f"Variant names must be unique, received {variants[0]['VariantName']} twice.")
+    if request.get("AsyncInferenceConfig") or any("ServerlessConfig" in variant for variant in variants + shadows):
+        raise invalid("Asynchronous and serverless endpoints do not support shadow variants.")

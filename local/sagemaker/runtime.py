@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from local.sagemaker.fleet import Busy, NoServer, Variant
 from local.sagemaker.instance import Instance
 from local.sagemaker.metrics import Metrics
 from local.sagemaker.serverless import ServerlessFleet
+from local.sagemaker.shadow import Shadowed
 from local.sagemaker.store import Endpoint, Store
 
 MAX_BODY = 6 * 1024**2
@@ -158,9 +160,21 @@ class Runtime:
                 raise _model_error(place, endpoint, 500, "") from None
             finally:
                 self._metrics.add(place, endpoint.name, variant.name, status, time.perf_counter() - began)
+        if isinstance(fleet, Shadowed):
+            fleet.copy(lambda *chosen: self._shadow(place, endpoint, chosen, body, headers))
         if status >= 400:
             raise _model_error(place, endpoint, status, said.decode("utf-8", "replace"))
         return status, _answered(given, variant), said
+
+    async def _shadow(
+        self, place: Place, endpoint: Endpoint, chosen: tuple[Variant, Instance], body: bytes, headers: dict[str, str]
+    ) -> None:
+        """A copy of a request: it is counted, and forgotten."""
+        began, status = time.perf_counter(), 500
+        with contextlib.suppress(TimeoutError, aiohttp.ClientError):
+            timeout = aiohttp.ClientTimeout(total=self._seconds)
+            status, _, _ = await self._exchange(chosen[1], body, headers, timeout)
+        self._metrics.add(place, endpoint.name, chosen[0].name, status, time.perf_counter() - began)
 
     async def _exchange(
         self, instance: Instance, body: bytes, headers: dict[str, str], timeout: aiohttp.ClientTimeout

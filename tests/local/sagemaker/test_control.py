@@ -169,7 +169,8 @@ CAPTURE = {
     ("config", "words"),
     [
         ({"DataCaptureConfig": CAPTURE}, "CreateEndpointConfig.DataCaptureConfig"),
-        ({"ShadowProductionVariants": [variant_of()]}, "CreateEndpointConfig.ShadowProductionVariants"),
+        ({"ShadowProductionVariants": [variant_of(ModelName="Scorer")]}, "Variant names must be unique"),
+        ({"ShadowProductionVariants": [variant_of(ModelName="Scorer", VariantName=it) for it in "ab"]}, "exactly one"),
         ({"variant": {"ManagedInstanceScaling": {}}}, "ProductionVariant.ManagedInstanceScaling"),
         ({"variant": {"ModelName": "absent"}}, f'Could not find model "{ARN}model/absent".'),
         ({"variant": {"InitialVariantWeight": 0.0}}, "InitialVariantWeight above 0"),
