@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.gate import iam_document
 from tests.gate.document import documents, figures
 from tests.gate.gate import Gate
 from tests.synthesis import VARIANTS, synthesize
@@ -20,11 +21,13 @@ def main() -> int:
     gate = Gate()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            verdicts = gate.judge((variant, synthesize(variant, Path(folder, variant))) for variant in VARIANTS)
+            variants = {variant: synthesize(variant, Path(folder, variant)) for variant in VARIANTS}
+            verdicts = gate.judge(variants.items())
+            roles = iam_document.documents(variants)
     finally:
         gate.close()
     print(figures(verdicts))
-    for document, text in documents(verdicts).items():
+    for document, text in (documents(verdicts) | roles).items():
         document.write_text(text)
     wrong = 0
     for variant, verdict in verdicts.items():

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.gate.iam_document import documents
 from tests.gate.iam_rules import ACKNOWLEDGED, CONDITIONED, WIDE, WITHOUT_NARROWER_FORM, findings, scopable
-from tests.roles import Role, roles_of
+from tests.gate.iam_sources import SOURCES, source_of, stands
+from tests.roles import Allowed, Role, roles_of
 from tests.synthesis import STACKS, VARIANTS, Assembly, Stack
 
 ROLE_USERS = {
@@ -58,6 +60,22 @@ def test_what_the_rules_let_pass_is_there_to_be_let_pass(every_role: list[Role])
     assert {name for name, _ in ACKNOWLEDGED} <= {role.name for role in every_role}
     assert set(CONDITIONED) <= WITHOUT_NARROWER_FORM
     assert not any(scopable(action) for action in WITHOUT_NARROWER_FORM)
+
+
+def test_the_documents_say_what_the_templates_say(synthesized: Callable[[str], Assembly]) -> None:
+    for path, text in documents({variant: synthesized(variant) for variant in VARIANTS}).items():
+        assert path.read_text() == text, f"{path.name} is not up to date: run `python -m tests.gate`, then read it"
+
+
+def test_each_source_of_a_grant_is_there_and_derives_one(every_role: list[Role]) -> None:
+    assert [str(source) for source in SOURCES if not stands(source)] == []
+    made = {source_of(role, it) for role in every_role for it in role.allowed}
+    assert [str(source) for source in SOURCES if source not in made] == []
+
+
+def test_a_grant_of_no_known_source_is_an_error(every_role: list[Role]) -> None:
+    with pytest.raises(LookupError, match="expected one source of s3:DeleteObject"):
+        source_of(every_role[0], Allowed("s3:DeleteObject", "<DataBucket.Arn>/*"))
 
 
 def and_allows(role: Role, action: Any, resource: Any = "<DataBucket.Arn>/*", **more: Any) -> Role:

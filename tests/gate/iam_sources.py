@@ -1,0 +1,87 @@
+"""Which code derived each grant: for `docs/iam.md`. A grant of no source, and a source of no grant, fail a test."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from dataclasses import dataclass
+
+from tests.roles import Allowed, Role
+from tests.synthesis import ROOT
+
+FUNCTION = r"(Preprocess(Data)?|Predict|StoreResults|JobCheckJob|JobSummarize)Role"
+MACHINE = r"(Job)?WorkflowStateMachineRole"
+JOB = "JobWorkflowStateMachineRole"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The code behind the grants whose role, action and resource match: `name` is called or defined in `file`."""
+
+    role: str
+    action: str
+    resource: str
+    file: str
+    name: str
+
+    def made(self, role: Role, allowed: Allowed) -> bool:
+        """Whether this code derived what the role is allowed."""
+        pairs = ((self.role, role.name), (self.action, allowed.action), (self.resource, allowed.resource))
+        return all(re.fullmatch(pattern, text) for pattern, text in pairs)
+
+    def __str__(self) -> str:
+        return f"`{self.file}`: `{self.name}`"
+
+
+JOBS = "stacks/constructs/batch_job.py"
+MODEL = "stacks/constructs/model_endpoint.py"
+
+SOURCES = (
+    Source(FUNCTION, r"logs:\w+", r"<\w+Logs\.Arn>", "stacks/constructs/python_function.py", "log_group.grant_write"),
+    Source(FUNCTION, r"xray:\w+", r"\*", "stacks/constructs/python_function.py", "Tracing.ACTIVE"),
+    Source(r"Preprocess(Data)?Role|JobCheckJobRole", "s3:GetObject", r".*/incoming/\*", JOBS, "data.grant_read"),
+    Source("JobCheckJobRole", "s3:ListBucket", ".*", JOBS, "data.grant_list"),
+    Source("StoreResultsRole", r"s3:\w+", r".*/jobs/.*", JOBS, "data.grant_store"),
+    Source("StoreResultsRole", r"s3:\w+", r".*/requests/\*", "stacks/inference.py", "data.grant_store"),
+    Source("JobSummarizeRole", "s3:GetObject", r".*/(map|predictions|rejected)/\*", JOBS, "data.grant_read"),
+    Source("JobSummarizeRole", r"s3:\w+", r".*/summary\.json", JOBS, "data.grant_store"),
+    Source(MACHINE, "lambda:InvokeFunction", ".*", "stacks/constructs/function_step.py", "FunctionStep"),
+    Source(MACHINE, "sagemaker:InvokeEndpoint", ".*", "stacks/constructs/invoke_endpoint.py", "InvokeEndpoint"),
+    Source(MACHINE, r"logs:\w+", r"\*", "stacks/constructs/workflow.py", "sfn.LogOptions"),
+    Source(MACHINE, r"xray:\w+", r"\*", "stacks/constructs/workflow.py", "tracing_enabled"),
+    Source(JOB, r"s3:\w+", r".*/map/\*", "stacks/constructs/records_map.py", "NarrowWriter"),
+    Source(JOB, "s3:GetObject", r".*/incoming/\*", "stacks/constructs/records_map.py", "NarrowReader"),
+    Source(JOB, "s3:ListBucket", ".*", "stacks/constructs/records_map.py", "NarrowReader"),
+    Source(JOB, r"states:\w+", ".*", JOBS, "_grant_map_runs"),
+    Source("ModelRole", r"ecr:\w+", ".*", MODEL, "image.repository.grant_pull"),
+    Source("ModelRole", "s3:GetObject", ".*", MODEL, "_grant_model_data"),
+    Source("ModelRole", r"(logs|cloudwatch):\w+", ".*", MODEL, "_grant_monitoring"),
+)
+
+
+def source_of(role: Role, allowed: Allowed) -> Source:
+    """The one source of a grant. Raises `LookupError` where there is none, or more than one."""
+    found = [source for source in SOURCES if source.made(role, allowed)]
+    if len(found) != 1:
+        raise LookupError(
+            f"{role.name}: expected one source of {allowed.action} on {allowed.resource}, found {len(found)}: "
+            "name the code that derived it in tests/gate/iam_sources.py"
+        )
+    return found[0]
+
+
+@functools.cache
+def names_in(file: str) -> frozenset[str]:
+    """Every name that a module defines, uses or passes by keyword."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / file).read_text())):
+        for field in ("id", "attr", "name", "arg"):
+            if isinstance(name := getattr(node, field, None), str):
+                found.add(name)
+    return frozenset(found)
+
+
+def stands(source: Source) -> bool:
+    """Whether the file still has what the source names."""
+    return set(source.name.split(".")) <= names_in(source.file)
