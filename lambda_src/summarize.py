@@ -15,10 +15,14 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from lambda_src import contract, storage
-from lambda_src.contract import Json, SummaryMismatch
+from lambda_src.contract import Json, SummaryMismatch, brief
 
 NOT_STARTED = "NotStarted"
 """The error that counts the records of batches that failed without one: never started, or stopped."""
+
+
+COUNTED = frozenset({"first", "received", "predicted", "rejected", "calls", "retries"})
+"""What StoreResults tells of a batch."""
 
 
 @dataclass
@@ -54,6 +58,8 @@ class Tally:
 
     def add_child(self, child: dict[str, Json]) -> None:
         """Adds one batch that succeeded. Raises `SummaryMismatch` when it does not add up by itself."""
+        if not isinstance(child, dict) or not child.keys() >= COUNTED:
+            raise SummaryMismatch(f"expected {', '.join(sorted(COUNTED))} of each batch, received {brief(child)}")
         if child["received"] != child["predicted"] + sum(child["rejected"].values()):
             raise SummaryMismatch(
                 f"the batch at index {child['first']} received other records than it tells of: {child}"
