@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from local.states.aws_sdk import AwsSdkCall, Body
+from local.states.clock import Clock
 from local.states.failures import StateFailure
 from local.states.integrations import Caller
 
@@ -15,6 +17,12 @@ PART_BYTES = 8 * 1024 * 1024
 """How much is read or written at a time; S3 takes parts of at least 5 MiB."""
 
 
+TRIES = 3
+"""A Map Run's own calls are tried again after errors that pass, as AWS's SDKs do by themselves: three times in all.
+That Step Functions leaves the SDK's default as it is, is unconfirmed.
+https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html"""
+
+_PASSING = re.compile(r"Status Code: 5\d\d|\.SdkClientException")
 _NO_SUCH_RANGE = "Status Code: 416"
 
 
@@ -38,8 +46,16 @@ class Objects:
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
+        self._clock = Clock()
 
     async def _send(self, action: str, **parameters: Any) -> dict[str, Any]:
+        for tried in range(1, TRIES):
+            try:
+                return await _operation(action).send(parameters, self._caller)
+            except StateFailure as failure:
+                if not _PASSING.search(f"{failure.error} {failure.cause}"):
+                    raise
+                await self._clock.sleep(tried)
         return await _operation(action).send(parameters, self._caller)
 
     async def chunks(self, wanted: StoredObject) -> AsyncIterator[bytes]:

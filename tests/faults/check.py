@@ -27,6 +27,7 @@ def check(place: Place, expect: Expect) -> None:
     versions = place.versions()
     assert {key: tags for key, tags in versions.items() if len(tags) > 1} == {}, "a key was written with other bytes"
     assert model_calls(place) <= expect.calls
+    assert all(place.seen.fired), "a rule met no call: the row tests nothing"
     if not expect.begins:
         assert versions == {}
         return
@@ -64,8 +65,9 @@ def check_job(place: Place, expect: Expect) -> None:
     found = Counter(outcome.kind for outcome in outcomes(place.stack.s3, place.stack.bucket, place.name))
     told = place.job.summary
     if told is None:
-        assert expect.status in ("ABORTED", "TIMED_OUT"), "the job left no summary"
+        assert not expect.summary, "the job left no summary"
         return
+    assert expect.summary
     counts = told["records"]
     assert counts["in"] == (len(place.sent.values) if expect.received is None else expect.received)
     assert counts["in"] == counts["predicted"] + counts["rejected"] + counts["failed"]

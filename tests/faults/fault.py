@@ -80,7 +80,7 @@ class Expect:
     `status` is the execution's, or `REFUSED` where none begins; `cause` is a part of its cause. `rejected` and
     `failed` count records by error, `said` has a part of the cause of each record rejected with that error. A
     request fails as a whole. `received` is a job's records in where it could not read all that was sent. `calls`
-    is the most model calls.
+    is the most model calls. Without `summary` a job ends before it can write one.
     """
 
     status: Literal["SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT", "REFUSED"] = "SUCCEEDED"
@@ -91,6 +91,7 @@ class Expect:
     said: Mapping[str, str] = field(default_factory=dict)
     received: int | None = None
     calls: int = 1
+    summary: bool = True
 
     @property
     def begins(self) -> bool:

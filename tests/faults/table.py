@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from tests.faults import data_sets, records, requests
+from tests.faults import data_sets, functions, model, records, requests, store
 from tests.faults.fault import Case, Fault, Over
 
-FAULTS: tuple[Fault, ...] = (*records.FAULTS, *data_sets.FAULTS, *requests.FAULTS)
+FAULTS: tuple[Fault, ...] = (
+    *records.FAULTS,
+    *data_sets.FAULTS,
+    *requests.FAULTS,
+    *functions.FAULTS,
+    *model.FAULTS,
+    *store.FAULTS,
+)
 
 
 def runs() -> list[tuple[Fault, Case, Over]]:
