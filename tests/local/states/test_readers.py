@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ from local.states.json_array import JsonArray
 from local.states.objects import Objects
 from local.states.readers import MAX_ITEMS, ItemSource
 from tests.local.states.fake_aws import MACHINE, ROLE
-from tests.local.states.fake_s3 import BUCKET, FakeS3
+from tests.local.states.fake_s3 import BUCKET, FakeS3, Response
 from tests.local.states.reading_memory import peaks
 
 Json = Any
@@ -400,3 +401,33 @@ def test_a_number_that_no_double_holds_is_refused_in_an_array_as_in_lines(number
 def test_a_whole_number_is_the_same_in_an_array_and_in_lines(number: int) -> None:
     read_from = {kind: read(kind, text) for kind, text in (("JSON", f"[{number}]"), ("JSONL", f"{number}\n"))}
     assert repr(read_from["JSON"]) == repr(read_from["JSONL"])
+
+
+class SlowS3(FakeS3):
+    """Asks to slow down before it answers."""
+
+    refusals = 0
+
+    async def send(self, request: AWSPreparedRequest) -> Response:
+        """See `Aws`."""
+        if self.refusals:
+            self.refusals -= 1
+            self.sent.append(request)
+            return 503, {}, b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+        return await super().send(request)
+
+
+@pytest.mark.parametrize(("refusals", "calls"), [(2, 3), (3, 3)])
+def test_s3_is_asked_three_times_when_it_asks_to_slow_down(
+    refusals: int, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUICE_WAIT_SCALE", "0")
+    aws = SlowS3()
+    aws.refusals = refusals
+    items = source("JSONL", b"1\n2\n", aws=aws)
+    if refusals < calls:
+        assert asyncio.run(items.count()) == 2
+    else:
+        with pytest.raises(StateFailure, match="reduce your request rate"):
+            asyncio.run(items.count())
+    assert len(aws.sent) == calls
