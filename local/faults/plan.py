@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import uuid
 from collections import Counter
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from local.clock import Clock
 from local.faults import errors
 from local.faults.rules import PLACES, Rule, matches
 
@@ -108,7 +108,7 @@ class Plan:
         if found is None or holder is None:
             return None
         if found.delay:
-            await asyncio.sleep(found.delay * float(os.environ.get("SLUICE_WAIT_SCALE", "1")))
+            await Clock().sleep(found.delay)
         if found.hold:
             await holder.released.wait()
         if found.stop is not None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from local.clock import Clock
 from local.states.aws_sdk import AwsSdkCall, Body
-from local.states.clock import Clock
 from local.states.failures import StateFailure
 from local.states.integrations import Caller
 
