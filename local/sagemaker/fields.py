@@ -14,7 +14,23 @@ SERVED: dict[str, frozenset[str]] = {
     "CreateModel": frozenset({"ModelName", "PrimaryContainer", "Containers", "ExecutionRoleArn", "Tags"}),
     "ContainerDefinition": frozenset({"ModelDataUrl", "ModelDataSource", "Environment", "Mode"}),
     "CreateEndpointConfig": frozenset(
-        {"EndpointConfigName", "ProductionVariants", "ShadowProductionVariants", "Tags", "AsyncInferenceConfig"}
+        {
+            "EndpointConfigName",
+            "ProductionVariants",
+            "ShadowProductionVariants",
+            "Tags",
+            "AsyncInferenceConfig",
+            "DataCaptureConfig",
+        }
+    ),
+    "DataCaptureConfig": frozenset(
+        {
+            "EnableCapture",
+            "InitialSamplingPercentage",
+            "DestinationS3Uri",
+            "CaptureOptions",
+            "CaptureContentTypeHeader",
+        }
     ),
     "AsyncInferenceConfig": frozenset({"ClientConfig", "OutputConfig"}),
     "AsyncInferenceOutputConfig": frozenset({"S3OutputPath", "S3FailurePath", "NotificationConfig"}),
@@ -83,6 +99,7 @@ RECORDED: dict[str, frozenset[str]] = {
             "InferenceAmiVersion",
         }
     ),
+    "DataCaptureConfig": frozenset({"KmsKeyId"}),
     "AsyncInferenceConfig": frozenset(),
     "AsyncInferenceOutputConfig": frozenset({"KmsKeyId"}),
     "AsyncInferenceNotificationConfig": frozenset(),

@@ -107,6 +107,10 @@ def create_config(store: Store, request: Document) -> Document:
     shadows = [_variant(store, variant) for variant in request.get("ShadowProductionVariants") or []]
     if shadows:
         _check_shadow(variants, shadows, request)
+    if (capture := request.get("DataCaptureConfig")) is not None:
+        refuse_unserved("DataCaptureConfig", capture)
+        if any("ServerlessConfig" in variant for variant in variants):
+            raise invalid("DataCaptureConfig cannot be specified for a serverless endpoint.")
     if (asynchronous := request.get("AsyncInferenceConfig")) is not None:
         _check_async(asynchronous, variants)
     names = [variant["VariantName"] for variant in variants]

@@ -13,6 +13,7 @@ import aiohttp
 from local import faults
 from local.sagemaker.asynchronous import Queue
 from local.sagemaker.aws import Aws, Place, Request, Response, partition
+from local.sagemaker.capture import Capture
 from local.sagemaker.errors import AwsError, denied, unserved
 from local.sagemaker.fleet import Busy, NoServer, Variant
 from local.sagemaker.instance import Instance
@@ -60,6 +61,7 @@ class Runtime:
         self._aws = aws
         self._session = session
         self._metrics = metrics
+        self._capture = Capture(aws)
         self._seconds = seconds
         self._queues: dict[Endpoint, Queue] = {}
 
@@ -95,6 +97,7 @@ class Runtime:
         """Ends what every queue holds."""
         tasks = [task for endpoint in list(self._queues) for task in self.forget(endpoint)]
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._capture.close()
 
     def _invoked(self, store: Store, name: str, request: Request, action: str) -> Endpoint:
         place = store.place
@@ -164,6 +167,7 @@ class Runtime:
             fleet.copy(lambda *chosen: self._shadow(place, endpoint, chosen, body, headers))
         if status >= 400:
             raise _model_error(place, endpoint, status, said.decode("utf-8", "replace"))
+        self._capture.note(place, endpoint, variant, (headers, body), (given, said))
         return status, _answered(given, variant), said
 
     async def _shadow(

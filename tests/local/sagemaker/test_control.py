@@ -158,17 +158,9 @@ def test_a_model_that_is_not_served_is_refused_by_name(cloud: Cloud, model: Any,
     assert words in message
 
 
-CAPTURE = {
-    "InitialSamplingPercentage": 100,
-    "DestinationS3Uri": "s3://bucket/key",
-    "CaptureOptions": [{"CaptureMode": "Input"}],
-}
-
-
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"DataCaptureConfig": CAPTURE}, "CreateEndpointConfig.DataCaptureConfig"),
         ({"ShadowProductionVariants": [variant_of(ModelName="Scorer")]}, "Variant names must be unique"),
         ({"ShadowProductionVariants": [variant_of(ModelName="Scorer", VariantName=it) for it in "ab"]}, "exactly one"),
         ({"variant": {"ManagedInstanceScaling": {}}}, "ProductionVariant.ManagedInstanceScaling"),
