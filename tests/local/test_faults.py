@@ -52,7 +52,8 @@ def function(aws: LocalAws) -> str:
 def caller(aws: LocalAws) -> Caller:
     """A state machine's role that may call anything here."""
     allow = {"Effect": "Allow", "Action": ["s3:*", "lambda:*", "sagemaker:*"], "Resource": "*"}
-    return Caller(aws.role(f"m-{uuid.uuid4().hex[:8]}", "states.amazonaws.com", allow), "us-east-1", EmbeddedAws())
+    role = aws.role(f"m-{uuid.uuid4().hex[:8]}", "states.amazonaws.com", allow)
+    return Caller(role, "arn:aws:states:us-east-1:000000000000:stateMachine:caller", EmbeddedAws())
 
 
 def _put(aws: LocalAws, bucket: str, key: str) -> None:
