@@ -8,6 +8,7 @@ import sysconfig
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from local.cdk import Cdk
 from local.embedded import embedded
@@ -16,6 +17,10 @@ from tests.synthesis import Synthesis, synthesize
 
 # jsii runs the first Node.js it finds: the pinned one beside this Python, whoever started the tests.
 os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+
+# The same examples each time, whatever the machine's speed: a test fails for whoever runs it, or for nobody.
+settings.register_profile("sluice", derandomize=True, deadline=None)
+settings.load_profile("sluice")
 
 
 @pytest.fixture(scope="session")

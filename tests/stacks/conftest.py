@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.stacks.chains import Run, runner
 from tests.synthesis import Assembly, Stack
 
 
@@ -17,3 +18,9 @@ def ml_workflow(synthesized: Callable[[str], Assembly]) -> Stack:
 @pytest.fixture(scope="session")
 def inference(synthesized: Callable[[str], Assembly]) -> Stack:
     return synthesized("local").stacks["InferenceStack"]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a machine on an input, with functions as they are but for S3 and the model."""
+    return runner(monkeypatch)
