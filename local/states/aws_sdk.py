@@ -17,7 +17,7 @@ from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Sh
 from botocore.validate import ParamValidator
 
 from lambda_src.contract import MAX_STATE_BYTES
-from local.states.documents import compact, text
+from local.states.documents import Texts, text
 from local.states.expressions import is_expression
 from local.states.failures import DATA_LIMIT_EXCEEDED, StateFailure, too_large
 from local.states.integrations import Caller, ServiceError, UnknownIntegration
@@ -93,9 +93,9 @@ class AwsSdkCall:
         for message, _ in self.problems(arguments):
             raise StateFailure("States.Runtime", message)
         shape = self._operation.input_shape
-        answer = await self.send(_to_request(arguments, shape) if shape else {}, caller)
+        answer = await self.send(_to_request(arguments, shape, caller.texts) if shape else {}, caller)
         result = _from_response(answer, self._operation.output_shape)
-        if len(compact(result)) > MAX_STATE_BYTES:
+        if caller.texts.weigh(result) > MAX_STATE_BYTES:
             raise StateFailure(DATA_LIMIT_EXCEEDED, too_large(self.resource_type))
         return result
 
@@ -192,20 +192,20 @@ def _capital(name: str) -> str:
     return name[0].upper() + name[1:]
 
 
-def _to_request(value: Json, shape: Shape) -> Any:
+def _to_request(value: Json, shape: Shape, texts: Texts) -> Any:
     if isinstance(shape, StructureShape) and isinstance(value, dict):
         names = {_capital(name): name for name in shape.members}
         return {
-            names.get(name, name): _to_request(inner, shape.members[names[name]]) if name in names else inner
+            names.get(name, name): _to_request(inner, shape.members[names[name]], texts) if name in names else inner
             for name, inner in value.items()
             if inner is not None
         }
     if isinstance(shape, ListShape) and isinstance(value, list):
-        return [_to_request(inner, shape.member) for inner in value]
+        return [_to_request(inner, shape.member, texts) for inner in value]
     if isinstance(shape, MapShape) and isinstance(value, dict):
-        return {name: _to_request(inner, shape.value) for name, inner in value.items()}
+        return {name: _to_request(inner, shape.value, texts) for name, inner in value.items()}
     if shape.type_name == "blob":
-        return compact(value)
+        return texts.of(value)
     if shape.type_name == "string" and isinstance(value, dict | list):
         return text(value)  # as recorded for sfn:startExecution's Input
     return value

@@ -16,13 +16,13 @@ Json = Any
 class Batch:
     """The input of one child execution. `number` counts batches from 0, `items` the items in it.
 
-    `bytes` is the size of the input's compact JSON text.
+    `text` is the input's compact JSON.
     """
 
     number: int
     items: int
     input: Json
-    bytes: int
+    text: bytes
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ async def single(items: AsyncIterator[Json], select: Callable[[int, Json], Json]
     index = 0
     async for item in items:
         selected = select(index, item)
-        yield Batch(index, 1, selected, len(compact(selected)))
+        yield Batch(index, 1, selected, compact(selected))
         index += 1
 
 
@@ -55,17 +55,23 @@ async def batched(
     most_items = limits.items or MAX_STATE_BYTES
     most_bytes = min(limits.bytes or MAX_STATE_BYTES, MAX_STATE_BYTES)
     envelope: dict[str, Json] = {} if limits.batch_input is None else {"BatchInput": limits.batch_input}
-    empty = len(compact({**envelope, "Items": []}))
-    number, gathered, size = 0, list[Json](), empty
+    before, after = compact({**envelope, "Items": []})[:-2], b"]}"
+    empty = len(before) + len(after)
+    number, gathered, texts, size = 0, list[Json](), list[bytes](), empty
+
+    def batch() -> Batch:
+        return Batch(number, len(gathered), {**envelope, "Items": gathered}, before + b",".join(texts) + after)
+
     index = 0
     async for item in items:
         selected = select(index, item)
         index += 1
-        weight = len(compact(selected)) + 1
-        if gathered and (len(gathered) == most_items or size + weight - 1 > most_bytes):
-            yield Batch(number, len(gathered), {**envelope, "Items": gathered}, size - 1)
-            number, gathered, size = number + 1, [], empty
+        text = compact(selected)
+        if gathered and (len(gathered) == most_items or size + len(text) > most_bytes):
+            yield batch()
+            number, gathered, texts, size = number + 1, [], [], empty
         gathered.append(selected)
-        size += weight
+        texts.append(text)
+        size += len(text) + 1
     if gathered:
-        yield Batch(number, len(gathered), {**envelope, "Items": gathered}, size - 1)
+        yield batch()

@@ -25,8 +25,8 @@ from local.states.results import Child, rows_of
 
 Json = Any
 
-RunChild = Callable[[str, str, Json], Awaitable[Json]]
-"""(execution ARN, name, input) -> the child's output. Raises `StateFailure`."""
+RunChild = Callable[[str, str, Batch], Awaitable[Json]]
+"""(execution ARN, name, its input) -> the child's output. Raises `StateFailure`."""
 
 
 class Conductor:
@@ -120,9 +120,9 @@ class Conductor:
         started = time.time()
         status, output, error, cause = "SUCCEEDED", None, None, None
         try:
-            if batch.bytes > MAX_STATE_BYTES:
-                raise StateFailure(DATA_LIMIT_EXCEEDED, f"The input is {batch.bytes} bytes, over {MAX_STATE_BYTES}")
-            output = await self._run_child(arn, name, batch.input)
+            if (size := len(batch.text)) > MAX_STATE_BYTES:
+                raise StateFailure(DATA_LIMIT_EXCEEDED, f"The input is {size} bytes, over {MAX_STATE_BYTES}")
+            output = await self._run_child(arn, name, batch)
         except ExecutionTimedOut as failure:
             status, error, cause = "TIMED_OUT", failure.error, failure.cause
         except StateFailure as failure:

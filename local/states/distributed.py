@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from lambda_src.contract import MAX_STATE_BYTES
 from local.states import definition as d
-from local.states.batches import Limits, batched, single
+from local.states.batches import Batch, Limits, batched, single
 from local.states.conductor import Conductor
 from local.states.expressions import EvaluationFailed, Expression, Scope
 from local.states.failures import RESULT_WRITER_FAILED, RUNTIME, StateFailure
@@ -39,7 +39,7 @@ class MapRuns(Protocol):
         """Keeps a new run."""
         ...
 
-    async def run_child(self, run: MapRun, processor: d.Machine, arn: str, name: str, value: Json) -> Json:
+    async def run_child(self, run: MapRun, processor: d.Machine, arn: str, name: str, batch: Batch) -> Json:
         """Runs one child execution. Raises `StateFailure`."""
         ...
 
@@ -56,7 +56,7 @@ async def distributed_map(visit: Visit, state: d.DistributedMap) -> Json:
     run = _run(visit, state)
     conductor = Conductor(
         run,
-        lambda arn, name, value: branch.run.map_runs.run_child(run, state.processor, arn, name, value),
+        lambda arn, name, batch: branch.run.map_runs.run_child(run, state.processor, arn, name, batch),
         state.writer.transformation if state.writer else "COMPACT",
     )
     try:

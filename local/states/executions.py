@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from local import faults
 from local.clock import Clock
 from local.states import interpreter
+from local.states.batches import Batch
 from local.states.callbacks import Callbacks
 from local.states.definition import Machine
 from local.states.failures import RUNTIME, TIMEOUT, ExecutionTimedOut, StateFailure
@@ -202,7 +203,7 @@ class Running:
         assert self._root is not None
         return self._root.position
 
-    async def run_child(self, run: MapRun, processor: Machine, arn: str, name: str, value: Json) -> Json:
+    async def run_child(self, run: MapRun, processor: Machine, arn: str, name: str, batch: Batch) -> Json:
         """See `MapRuns`. Here rules of `local.faults` meet children."""
         rule = await faults.meet("child", "Run", run.child_machine_arn) if faults.watching() else None
         if rule is not None and rule.error is not None:
@@ -210,17 +211,18 @@ class Running:
         if rule is not None and rule.timeout:
             raise ExecutionTimedOut
         if rule is not None and rule.twice:
-            await self._run_child(run, processor, arn, name, value)
-        return await self._run_child(run, processor, arn, name, value)
+            await self._run_child(run, processor, arn, name, batch)
+        return await self._run_child(run, processor, arn, name, batch)
 
-    async def _run_child(self, run: MapRun, processor: Machine, arn: str, name: str, value: Json) -> Json:
+    async def _run_child(self, run: MapRun, processor: Machine, arn: str, name: str, batch: Batch) -> Json:
         """A Standard child is kept with its history, an Express one is not, as in AWS."""
         started = time.time()
         if run.child_kind == "EXPRESS":
-            branch = self._branch(NoHistory(), arn, name, value, started, run.label)
+            branch = self._branch(NoHistory(), arn, name, batch.input, started, run.label)
+            branch.run.caller.texts.keep(batch.input, batch.text)
             try:
                 async with asyncio.timeout(EXPRESS_SECONDS):
-                    return await interpreter.run(processor, value, branch)
+                    return await interpreter.run(processor, batch.input, branch)
             except TimeoutError as problem:
                 raise ExecutionTimedOut from problem
         history = History()
@@ -230,7 +232,7 @@ class Running:
             run.child_machine_arn,
             self._machine.definition,
             self._machine.role_arn,
-            value,
+            batch.input,
             history,
             started,
             map_run_arn=run.arn,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, runtime_checkable
 
 from botocore.awsrequest import AWSPreparedRequest
+
+from local.states.documents import Texts
 
 Json = Any
 
@@ -62,11 +64,12 @@ class Aws(Protocol):
 
 @dataclass(frozen=True)
 class Caller:
-    """On whose behalf a Task calls: the machine's own role, in the machine's region."""
+    """On whose behalf a Task calls: the machine's own role, in the machine's region; one for each execution."""
 
     role_arn: str
     machine_arn: str
     aws: Aws
+    texts: Texts = field(default_factory=Texts)
 
     @property
     def region(self) -> str:

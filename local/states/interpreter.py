@@ -14,7 +14,7 @@ from local.clock import Clock
 from local.states import definition as d
 from local.states import distributed, fanout
 from local.states.callbacks import Callbacks, Waiting
-from local.states.documents import compact, text
+from local.states.documents import text
 from local.states.expressions import EvaluationFailed, Expression, Render, Scope
 from local.states.failures import (
     DATA_LIMIT_EXCEEDED,
@@ -56,9 +56,6 @@ class Branch:
     last: int = 0
     context: Mapping[str, Json] = field(default_factory=dict)
     visits: int = 0
-    weighed: tuple[Json, int] = (None, 0)
-    """The value that was last found to fit a state, and its bytes."""
-
     position: tuple[str, Json] | None = None
     """The state it is in and that state's input, from which a redrive goes on."""
 
@@ -243,21 +240,8 @@ class Visit:
         return await run(machine, value, fork)
 
     def _check_size(self, value: Json) -> None:
-        size = self._weigh(value)
-        if size > MAX_STATE_BYTES:
+        if self.branch.run.caller.texts.weigh(value) > MAX_STATE_BYTES:
             raise StateFailure(DATA_LIMIT_EXCEEDED, too_large(self.state.name), terminal=True)
-        self.branch.weighed = (value, size)
-
-    def _weigh(self, value: Json) -> int:
-        """Bytes of the value's JSON. What was weighed last is not written out again, alone or within this value."""
-        known, size = self.branch.weighed
-        if value is known and known is not None:
-            return size
-        if isinstance(value, dict) and known is not None:
-            within = [name for name, inner in value.items() if inner is known]
-            rest = {**value, **dict.fromkeys(within, 0)}
-            return len(compact(rest)) + len(within) * (size - 1)
-        return len(compact(value))
 
     def _note_container_failure(self) -> None:
         """Recorded from AWS: only the failure that nothing retries, caught or not, ends a Map or a Parallel."""

@@ -47,7 +47,7 @@ class LambdaInvoke:
         function = arguments["FunctionName"]
         if qualifier := arguments.get("Qualifier"):
             function = f"{function}:{qualifier}"
-        payload = compact(arguments.get("Payload", {}))
+        payload = caller.texts.of(arguments.get("Payload", {}))
         try:
             invocation = await caller.aws.invoke_function(function, payload, caller.access_key, caller.region)
         except ServiceError as problem:

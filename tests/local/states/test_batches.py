@@ -62,7 +62,7 @@ def test_every_item_is_in_one_batch_and_no_batch_is_over_its_limits(
         assert batch.items == len(batch.input["Items"]) >= 1
         assert batch.input.get("BatchInput") == shared
         assert batch.items <= (most_items or batch.items)
-        assert batch.bytes <= (most_bytes or MAX_STATE_BYTES) or batch.items == 1
+        assert len(batch.text) <= (most_bytes or MAX_STATE_BYTES) or batch.items == 1
 
 
 @settings(max_examples=40, deadline=None)
@@ -72,16 +72,17 @@ def test_a_batch_is_measured_to_the_byte_and_filled_as_far_as_it_goes(
 ) -> None:
     batches = gathered(items, Limits(None, most, shared))
     for batch in batches:
-        assert batch.bytes == size(batch.input)
+        assert len(batch.text) == size(batch.input)
+        assert json.loads(batch.text) == batch.input
     for batch, following in pairwise(batches):
         assert size({**batch.input, "Items": [*batch.input["Items"], following.input["Items"][0]]}) > most
 
 
 def test_a_batch_has_its_shared_input_first_and_none_where_none_was_asked_for() -> None:
-    assert gathered([1], Limits(9, None)) == [Batch(0, 1, {"Items": [1]}, 13)]
+    assert gathered([1], Limits(9, None)) == [Batch(0, 1, {"Items": [1]}, b'{"Items":[1]}')]
     (batch,) = gathered([1, 2], Limits(9, None, {"a": "é"}))
     assert list(batch.input) == ["BatchInput", "Items"]
-    assert batch.bytes == len('{"BatchInput":{"a":"é"},"Items":[1,2]}'.encode())
+    assert batch.text == '{"BatchInput":{"a":"é"},"Items":[1,2]}'.encode()
 
 
 def test_a_batch_never_exceeds_what_a_state_takes_even_when_nobody_says_so() -> None:
@@ -104,7 +105,7 @@ def test_without_a_batcher_each_item_is_an_input_and_its_index_reaches_the_selec
     async def work() -> list[Batch]:
         return [batch async for batch in single(stream(["a", "é"]), lambda index, value: [index, value])]
 
-    assert asyncio.run(work()) == [Batch(0, 1, [0, "a"], 7), Batch(1, 1, [1, "é"], 8)]
+    assert asyncio.run(work()) == [Batch(0, 1, [0, "a"], b'[0,"a"]'), Batch(1, 1, [1, "é"], '[1,"é"]'.encode())]
 
 
 def test_the_selector_is_applied_before_an_item_is_measured() -> None:
