@@ -1,6 +1,7 @@
 """How a distributed Map reads data sets: what becomes an item, and what fails the run."""
 
 import asyncio
+import csv
 import gzip
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from botocore.awsrequest import AWSPreparedRequest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lambda_src.contract import MAX_STATE_BYTES
 from local.states import objects
 from local.states.csv_text import CsvText
 from local.states.failures import StateFailure
@@ -177,6 +179,24 @@ def test_any_text_is_read_or_refused_the_same_however_it_is_cut(text: str, size:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(objects, "PART_BYTES", size)
         assert outcome() == whole
+
+
+PLAIN = st.text(st.characters(exclude_categories=["Cs"], exclude_characters='\\\r"'), max_size=40)
+
+
+@given(PLAIN, st.sampled_from([",", "|", ";", " ", "\t"]))
+def test_text_without_quotes_and_escapes_is_read_as_the_library_reads_it(text: str, delimiter: str) -> None:
+    lines = text.split("\n")
+    expected = [row for row in csv.reader(lines, delimiter=delimiter, escapechar="\\", strict=True) if row]
+    assert list(CsvText(delimiter).feed(text)) == expected
+    assert CsvText(delimiter).count(text) == len(expected)
+
+
+def test_a_field_of_a_states_size_is_read_and_a_longer_one_refused_with_quotes_and_without() -> None:
+    for mark in ("", '"'):
+        field = "x" * MAX_STATE_BYTES
+        assert read("CSV", f"a\n{mark}{field}{mark}\n") == [{"a": field}]
+        assert "field larger than field limit" in refused("CSV", f"a\n{mark}{field}x{mark}\n")
 
 
 # JSON Lines
