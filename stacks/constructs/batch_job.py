@@ -203,8 +203,9 @@ class BatchJob(Construct):
     def _grant_map_runs(self, machine: sfn.StateMachine) -> None:
         """Lets the machine run its own children, and look at its own Map Runs.
 
-        In place of the library's policy, which allows to redrive children besides: Express ones are started again.
-        A policy of its own as that one is: the machine waits for its role's first policy, which so cannot name it.
+        In place of the library's policy, which allows more than AWS asks for: to stop executions, and to redrive
+        children, where Express ones are started again. A policy of its own as that one is: the machine waits for its
+        role's first policy, which so cannot name it.
         https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html
         https://docs.aws.amazon.com/step-functions/latest/apireference/API_RedriveExecution.html
         https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsstepfunctions.html
@@ -212,7 +213,7 @@ class BatchJob(Construct):
         machine.node.try_remove_child("DistributedMapPolicy")
         policy = iam.Policy(self, "MapRunPolicy", roles=[machine.role])
         machine.grant_start_execution(policy)
-        machine.grant_execution(policy, "states:DescribeExecution", "states:StopExecution", "states:ListMapRuns")
+        machine.grant_execution(policy, "states:DescribeExecution", "states:ListMapRuns")
         runs = Stack.of(self).format_arn(
             service="states",
             resource="mapRun",

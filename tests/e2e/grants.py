@@ -21,7 +21,7 @@ NO_DELIVERY = (
 
 NO_IMAGE = "the model server is a process of this machine: no image is pulled"
 IN_ONE_PART = "results of many megabytes are uploaded in parts; these jobs' are not"
-OWN_CHILDREN = "here a Map Run's children are a part of it: none is asked about or stopped by name"
+OWN_CHILDREN = "here a Map Run's children are a part of it: none is asked about by name"
 
 NEVER_ASKED = {
     "cloudwatch:PutMetricData": "the container's own metrics: CloudWatch is not asked here",
@@ -34,7 +34,6 @@ NEVER_ASKED = {
     "s3:GetObject of a machine's results": "AWS's own list for a ResultWriter has it; here none is read again",
     "s3:ListMultipartUploadParts": IN_ONE_PART,
     "states:DescribeExecution": OWN_CHILDREN,
-    "states:StopExecution": OWN_CHILDREN,
     "xray:GetSamplingRules": NO_TRACES,
     "xray:GetSamplingTargets": NO_TRACES,
     "xray:PutTelemetryRecords": NO_TRACES,

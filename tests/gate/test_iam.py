@@ -19,7 +19,7 @@ ROLE_USERS = {
     "AWS::StepFunctions::StateMachine": "RoleArn",
     "AWS::SageMaker::Model": "ExecutionRoleArn",
 }
-MOST_ACTIONS, MOST_ON_EVERYTHING = 33, 14
+MOST_ACTIONS, MOST_ON_EVERYTHING = 32, 14
 """How many actions the roles of InferenceStack may have over all, and on every resource."""
 
 

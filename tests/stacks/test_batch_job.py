@@ -245,7 +245,7 @@ def test_the_role_may_start_its_own_children_and_look_at_its_own_map_runs(stack:
     run = "arn:aws:states:us-east-1:<AWS::AccountId>:mapRun:<JobWorkflowStateMachine.Name>/*:*"
     assert policies["JobMapRunPolicy"]["PolicyDocument"]["Statement"] == [
         allow("states:StartExecution", "<JobWorkflowStateMachine>"),
-        allow(["states:DescribeExecution", "states:ListMapRuns", "states:StopExecution"], f"{EXECUTION}:*"),
+        allow(["states:DescribeExecution", "states:ListMapRuns"], f"{EXECUTION}:*"),
         allow("states:DescribeMapRun", run),
     ]
     assert policies["JobMapRunPolicy"]["Roles"] == ["<JobWorkflowStateMachineRole>"]
