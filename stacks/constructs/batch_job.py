@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_cdk import ArnFormat, Duration, Stack
+from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
@@ -12,12 +12,14 @@ from constructs import Construct
 
 from lambda_src.contract import INCOMING
 from stacks.constructs.data_bucket import DataBucket
-from stacks.constructs.failures import S3_TRANSIENT, failed, handle_call_failures
+from stacks.constructs.durations import time_limit
+from stacks.constructs.failures import ALL, S3_TRANSIENT, failed, handle_call_failures
 from stacks.constructs.function_step import PAYLOAD, FunctionStep
 from stacks.constructs.inference_chain import InferenceChain, Store
+from stacks.constructs.narrow_access import CsvReader, JsonLinesReader, JsonReader, MapRunWriter, ObjectsReader
 from stacks.constructs.predictor import Predictor
 from stacks.constructs.python_function import PythonFunction
-from stacks.constructs.records_map import OBJECT, NarrowReader, NarrowWriter, RecordsMap
+from stacks.constructs.records_map import OBJECT, RecordsMap
 from stacks.constructs.records_map_like import RecordsMapLike
 from stacks.constructs.versions import model_version, template_version
 from stacks.constructs.workflow import Workflow
@@ -148,7 +150,7 @@ class BatchJob(Construct):
 
         for name, records in self._maps(states).items():
             data_format.when(sfn.Condition.jsonata(f"{{% $job.format = '{name}' %}}"), records)
-            records.add_catch(find_map_run, errors=[sfn.Errors.ALL], assign={"failure": "{% $states.errorOutput %}"})
+            records.add_catch(find_map_run, errors=[ALL], assign={"failure": "{% $states.errorOutput %}"})
             records.next(find_map_run)
         find_map_run.next(any_map_run)
         any_map_run.when(sfn.Condition.jsonata("{% $states.input.arn != '' %}"), describe_map_run)
@@ -167,16 +169,16 @@ class BatchJob(Construct):
         bucket, key = self.data.bucket, "{% $job.source %}"
         read = iam.PolicyStatement(actions=["s3:GetObject"], resources=self.data.arns([DATA_SETS]))
         listing = self.data.list_statement(DATA_SETS)
-        csv = sfn.S3CsvItemReader(bucket=bucket, key=key, csv_headers=sfn.CsvHeaders.use_first_row())
-        json_lines = sfn.S3JsonLItemReader(bucket=bucket, key=key)
-        json = sfn.S3JsonItemReader(bucket=bucket, key=key)
-        objects = sfn.S3ObjectsItemReader(bucket=bucket, prefix=key)
+        csv = CsvReader(bucket=bucket, key=key, csv_headers=sfn.CsvHeaders.use_first_row())
+        json_lines = JsonLinesReader(bucket=bucket, key=key)
+        json = JsonReader(bucket=bucket, key=key)
+        objects = ObjectsReader(bucket=bucket, prefix=key)
 
         csv_records = RecordsMap(
             scope,
             "CsvRecords",
-            reader=NarrowReader(csv, read),
-            writer=NarrowWriter(data=self.data, prefix="{% $job.mapPrefix %}"),
+            reader=csv.allowing(read),
+            writer=MapRunWriter(data=self.data, prefix="{% $job.mapPrefix %}"),
             chain=InferenceChain(scope, "Batch", state_prefix="Csv", **self._chain_parts).chain,
             state_prefix="Csv",
         )
@@ -184,17 +186,17 @@ class BatchJob(Construct):
             scope,
             "JsonLinesRecords",
             like=csv_records,
-            reader=NarrowReader(json_lines, read),
+            reader=json_lines.allowing(read),
             state_prefix="JsonLines",
         )
         json_records = RecordsMapLike(
-            scope, "JsonRecords", like=csv_records, reader=NarrowReader(json, read), state_prefix="Json"
+            scope, "JsonRecords", like=csv_records, reader=json.allowing(read), state_prefix="Json"
         )
         object_records = RecordsMapLike(
             scope,
             "ObjectRecords",
             like=csv_records,
-            reader=NarrowReader(objects, listing),
+            reader=objects.allowing(listing),
             state_prefix="Object",
             item=OBJECT,
         )
@@ -238,7 +240,7 @@ class MapRunCall(tasks.CallAwsService):
             iam_resources=[],
             parameters=parameters,
             outputs=outputs,
-            task_timeout=sfn.Timeout.duration(Duration.seconds(CALL_SECONDS)),
+            task_timeout=time_limit(CALL_SECONDS),
         )
         handle_call_failures(self, failed=failed(scope, f"{construct_id}Failed", construct_id))
 

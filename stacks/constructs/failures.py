@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aws_cdk import Duration
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from stacks.constructs.durations import seconds
 from stacks.settings import InvalidSettings
+
+ALL, TASK_FAILED, TIMEOUT = "States.ALL", "States.TaskFailed", "States.Timeout"
+"""As text: to ask the library's `Errors` for one is a call into the CDK's own process."""
 
 LAMBDA_TRANSIENT = (
     "Lambda.ClientExecutionTimeoutException",
@@ -19,7 +21,7 @@ LAMBDA_TRANSIENT = (
     "Lambda.AWSLambdaException",
     "Lambda.SdkClientException",
     "Lambda.TooManyRequestsException",
-    "States.Timeout",
+    TIMEOUT,
 )
 """https://docs.aws.amazon.com/step-functions/latest/dg/bp-lambda-serviceexception.html"""
 
@@ -39,7 +41,7 @@ SAGEMAKER_TRANSIENT = (
     # A throttle has no class of its own in this service's SDK, and may be HTTP 400 with an empty message. A denied
     # call looks the same, so it is tried as often.
     "SageMakerRuntime.SageMakerRuntimeException",
-    "States.Timeout",
+    TIMEOUT,
 )
 """With and without `Exception`: Step Functions' own spelling of these is not confirmed.
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html#API_runtime_InvokeEndpoint_Errors
@@ -101,26 +103,20 @@ def handle_function_failures(
 
 def handle_endpoint_failures(task: sfn.TaskStateBase, *, failed: sfn.IChainable, caught: Caught | None = None) -> None:
     """Tries transient errors again, an unknown one twice at most, and ends any other error in `failed`."""
-    _retry(task, (SAGEMAKER_TRANSIENT, 6), (SAGEMAKER_PERMANENT, 0), ([sfn.Errors.TASKS_FAILED], 2))
+    _retry(task, (SAGEMAKER_TRANSIENT, 6), (SAGEMAKER_PERMANENT, 0), ([TASK_FAILED], 2))
     _catch(task, failed, caught)
 
 
 def handle_call_failures(task: sfn.TaskStateBase, *, failed: sfn.IChainable) -> None:
     """Tries any error of Step Functions' own API again, two times, and ends it in `failed`."""
-    _retry(task, ([sfn.Errors.TASKS_FAILED, sfn.Errors.TIMEOUT], 2))
+    _retry(task, ([TASK_FAILED, TIMEOUT], 2))
     _catch(task, failed, None)
 
 
 def _catch(task: sfn.TaskStateBase, failed: sfn.IChainable, caught: Caught | None) -> None:
     if caught is not None:
         task.add_catch(caught.next, errors=list(caught.errors), assign=caught.assign)
-    task.add_catch(failed, errors=[sfn.Errors.ALL])
-
-
-@functools.cache
-def _seconds(count: int) -> Duration:
-    """One object serves all retries: each new one is a call into the CDK's own process."""
-    return Duration.seconds(count)
+    task.add_catch(failed, errors=[ALL])
 
 
 def _retry(task: sfn.TaskStateBase, *lists: tuple[Sequence[str], int]) -> None:
@@ -132,10 +128,10 @@ def _retry(task: sfn.TaskStateBase, *lists: tuple[Sequence[str], int]) -> None:
             continue
         task.add_retry(
             errors=list(errors),
-            interval=_seconds(1),
+            interval=seconds(1),
             max_attempts=attempts,
             backoff_rate=2,
-            max_delay=_seconds(20),
+            max_delay=seconds(20),
             jitter_strategy=sfn.JitterType.FULL,
         )
 
@@ -147,7 +143,7 @@ def check_order(lists: Sequence[Sequence[str]]) -> None:
     https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html#error-handling-retrying-after-an-error
     """
     for number, errors in enumerate(lists, 1):
-        if sfn.Errors.ALL in errors and (len(errors) > 1 or number < len(lists)):
+        if ALL in errors and (len(errors) > 1 or number < len(lists)):
             raise InvalidSettings(
                 f"retries: expected States.ALL alone and in the last list, received {list(errors)} as list {number} "
                 f"of {len(lists)}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aws_cdk import Duration
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
+from stacks.constructs.durations import time_limit
 from stacks.constructs.failures import LAMBDA_TRANSIENT, Caught, handle_function_failures
 from stacks.constructs.python_function import PythonFunction
 from stacks.settings import MARGIN_SECONDS
@@ -42,7 +42,7 @@ class FunctionStep(tasks.LambdaInvoke):
             payload=sfn.TaskInput.from_object(payload) if payload is not None else None,
             outputs=outputs,
             assign=assign,
-            task_timeout=sfn.Timeout.duration(Duration.seconds(function.timeout + MARGIN_SECONDS)),
+            task_timeout=time_limit(function.timeout + MARGIN_SECONDS),
             retry_on_service_exceptions=False,
         )
         handle_function_failures(self, failed=failed, transient=transient, caught=caught)

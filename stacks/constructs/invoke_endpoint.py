@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aws_cdk import Duration
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
+from stacks.constructs.durations import time_limit
 from stacks.constructs.failures import Caught, handle_endpoint_failures
 from stacks.constructs.model_endpoint import ModelEndpoint
 from stacks.settings import ENDPOINT_SECONDS, MARGIN_SECONDS
@@ -55,6 +55,6 @@ class InvokeEndpoint(tasks.CallAwsService):
             },
             outputs=outputs,
             assign=assign,
-            task_timeout=sfn.Timeout.duration(Duration.seconds(ENDPOINT_SECONDS + MARGIN_SECONDS)),
+            task_timeout=time_limit(ENDPOINT_SECONDS + MARGIN_SECONDS),
         )
         handle_endpoint_failures(self, failed=failed, caught=caught)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_python_alpha as lambda_python
@@ -13,6 +12,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from stacks.acknowledgements import ROLE_FIRST, acknowledge
+from stacks.constructs.durations import seconds
 from stacks.constructs.function_build import SOURCES, Target, build_function
 from stacks.constructs.trust import lambda_here
 from stacks.settings import Settings
@@ -55,7 +55,7 @@ class PythonFunction(Construct):
             if settings.architecture == "arm64"
             else lambda_.Architecture.X86_64,
             memory_size=settings.function_memory,
-            timeout=Duration.seconds(self.timeout),
+            timeout=seconds(self.timeout),
             role=self.role,
             log_group=self.log_group,
             tracing=lambda_.Tracing.ACTIVE,
