@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from aws_cdk import Duration
@@ -82,10 +83,14 @@ class DataBucket(Construct):
         """Allows to list objects with such keys."""
         return iam.PolicyStatement(
             actions=["s3:ListBucket"],
-            resources=[self.bucket.bucket_arn],
+            resources=[self._arn],
             conditions={"StringLike": {"s3:prefix": keys}},
         )
 
     def arns(self, keys: Sequence[str]) -> list[str]:
         """What policies call the objects with such keys."""
-        return [self.bucket.arn_for_objects(pattern) for pattern in keys]
+        return [f"{self._arn}/{pattern}" for pattern in keys]
+
+    @functools.cached_property
+    def _arn(self) -> str:
+        return self.bucket.bucket_arn
