@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -131,6 +132,16 @@ def resource_of(deployment: Deployment, grant: Grant) -> str:
     """The grant's resource as it was deployed."""
     document = deployed_policy(deployment, grant)[2]
     return str(as_list(document["Statement"][grant.statement]["Resource"])[grant.position])
+
+
+def used(deployment: Deployment, grant: Grant, allowed: list[tuple[str, str, str]]) -> bool:
+    """Whether IAM has allowed the role something by this grant: its action on what its resource matches."""
+    role = deployment.physical[grant.stack][grant.role]
+    pattern = ".*".join(map(re.escape, resource_of(deployment, grant).split("*")))
+    return any(
+        action == grant.action and f":assumed-role/{role}/" in caller and re.fullmatch(pattern, resource)
+        for caller, action, resource in allowed
+    )
 
 
 def as_list(value: Any) -> list[Any]:

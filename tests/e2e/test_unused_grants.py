@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from model import examples, train
 from tests.e2e.client import client_of
 from tests.e2e.deployment import Deployment
-from tests.e2e.grants import NEVER_ASKED, Grant, grants_of, resource_of
+from tests.e2e.grants import NEVER_ASKED, Grant, grants_of, used
 from tests.e2e.runs import Jobs, Requests
 from tests.synthesis import STACKS
 
@@ -32,16 +31,6 @@ def grants(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> 
                 jobs.run(objects=False)
     allowed = deployment.allowed()
     return {grant: used(deployment, grant, allowed) for stack in STACKS for grant in grants_of(deployment, stack)}
-
-
-def used(deployment: Deployment, grant: Grant, allowed: list[tuple[str, str, str]]) -> bool:
-    """Whether IAM has allowed the role something by this grant: its action on what its resource matches."""
-    role = deployment.physical[grant.stack][grant.role]
-    pattern = ".*".join(map(re.escape, resource_of(deployment, grant).split("*")))
-    return any(
-        action == grant.action and f":assumed-role/{role}/" in caller and re.fullmatch(pattern, resource)
-        for caller, action, resource in allowed
-    )
 
 
 def test_every_grant_is_used_but_those_on_the_list(grants: dict[Grant, bool]) -> None:
