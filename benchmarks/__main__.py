@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import cost, document, embedded, engine, job, memory, synth
+from benchmarks import cost, document, embedded, engine, job, memory, soak, synth
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 
@@ -25,9 +25,15 @@ def _memory(folder: Path) -> str:
     return document.memory(memory.compare(folder))
 
 
+def _soak(folder: Path) -> str:
+    with job.deployed(folder) as on:
+        return document.soak(soak.run(on, folder))
+
+
 PARTS: dict[str, Callable[[Path], str]] = {
     "job": _job,
     "memory": _memory,
+    "soak": _soak,
     "engine": lambda _folder: document.engine(*engine.compare()),
     "synth": lambda _folder: document.synth(synth.compare()),
     "embedded": lambda folder: document.embedded(embedded.measure(folder)),

@@ -12,6 +12,7 @@ from benchmarks import cost as costs
 from benchmarks import engine as engines
 from benchmarks import job as jobs
 from benchmarks import memory as memories
+from benchmarks import soak as soaks
 from benchmarks import synth as synths
 from benchmarks.embedded import Figures
 
@@ -66,6 +67,20 @@ def memory(rows: Sequence[memories.Measured]) -> str:
     more = rows[-1].own / rows[0].own - 1
     lines.append(f"\n{rows[-1].records // rows[0].records} times the records need {more:+.0%} memory.")
     return "\n".join(lines) + "\n"
+
+
+def soak(found: soaks.Soaked) -> str:
+    """A job among failing calls."""
+    told = found.summary["records"]
+    return (
+        "## A soak\n\n"
+        f"A job of {_whole(told['in'])} records (batches of {soaks.BATCH}, {soaks.CONCURRENCY} at once) while "
+        f"{soaks.SHARE:.0%} of all calls between the deployed parts fail at random, seed {found.seed}: "
+        f"{_whole(found.failed)} of {_whole(found.calls)} calls failed, and the job took {found.seconds:.0f} s with "
+        f"{_whole(found.summary['retries'])} retries in its batches. Its records: {_whole(told['in'])} = "
+        f"{_whole(told['predicted'])} predicted + {told['rejected']} rejected + {told['failed']} failed, and S3 holds "
+        "each of them once.\n"
+    )
 
 
 def engine(ours: engines.Measured, theirs: engines.Measured) -> str:

@@ -20,6 +20,7 @@ from lambda_src.contract import INCOMING
 from local.cdk import Cdk
 from local.embedded import embedded
 from local.sagemaker import instance
+from local.server import Ready
 from local.workflows import JOB_STACK, Account
 from stacks.constructs.model_build import model_archive
 
@@ -53,18 +54,19 @@ class Measured:
 class Deployed:
     """The app in an embedded AWS of its own, and its process."""
 
-    def __init__(self, account: Account, process: int) -> None:
-        self.account = account
+    def __init__(self, ready: Ready, process: int) -> None:
+        self.ready = ready
+        self.account = account = Account(ready)
         self._outputs = account.outputs(JOB_STACK)
+        self.bucket = self._outputs["ResultsBucketUri"].removeprefix("s3://").partition("/")[0]
         self._states = account.client("stepfunctions")
         self._names = itertools.count()
         self.process = process
 
     def upload(self, file: Path) -> str:
         """The key of the uploaded data set."""
-        bucket = self._outputs["ResultsBucketUri"].removeprefix("s3://").partition("/")[0]
         key = f"{INCOMING}{file.name}"
-        self.account.client("s3").upload_file(str(file), bucket, key)
+        self.account.client("s3").upload_file(str(file), self.bucket, key)
         return key
 
     def run(self, key: str, **options: Json) -> tuple[float, Json]:
@@ -87,7 +89,7 @@ def deployed(folder: Path) -> Iterator[Deployed]:
         cdk = Cdk(ready, folder)
         cdk.prepare("local")
         cdk.deploy()
-        yield Deployed(Account(ready), _server_process(int(ready.endpoint.rpartition(":")[2])))
+        yield Deployed(ready, _server_process(int(ready.endpoint.rpartition(":")[2])))
 
 
 def _server_process(port: int) -> int:

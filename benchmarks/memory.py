@@ -13,7 +13,6 @@ from pathlib import Path
 
 from benchmarks import data
 from benchmarks.job import Deployed, deployed
-from local.workflows import JOB_STACK, Account
 
 SIZES = (100_000, 1_000_000)
 BATCH = 100
@@ -60,9 +59,7 @@ def _measure(records: int, folder: Path) -> Measured:
 
 def _objects(on: Deployed) -> int:
     """Bytes in the data bucket."""
-    account: Account = on.account
-    bucket = account.outputs(JOB_STACK)["ResultsBucketUri"].removeprefix("s3://").partition("/")[0]
-    pages = account.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    pages = on.account.client("s3").get_paginator("list_objects_v2").paginate(Bucket=on.bucket)
     return sum(entry["Size"] for page in pages for entry in page.get("Contents", []))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 from lambda_src.contract import INCOMING
 from local.failure import CommandError
@@ -52,7 +53,8 @@ class Account:
     def __init__(self, ready: Ready) -> None:
         self._ready = ready
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, connections: int = 10) -> Any:
+        """A boto3 client as the account's root, for so many requests at once."""
         make: Any = boto3.client  # its stub has an overload a service, and the name is not literal here
         return make(
             service,
@@ -60,6 +62,7 @@ class Account:
             region_name=self._ready.region,
             aws_access_key_id=self._ready.access_key,
             aws_secret_access_key=self._ready.secret_key,
+            config=Config(max_pool_connections=connections),
         )
 
     def outputs(self, stack: str) -> dict[str, str]:
