@@ -209,6 +209,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failed = CommandError(f"{_message(problem)}: see python -m jobs {' '.join(given[:1])} --help", WRONG_USE)
     except (BotoCoreError, ClientError) as problem:
         failed = explained(problem)
+    except RecursionError:
+        failed = CommandError("what was read is nested deeper than Python can follow")
     except (KeyboardInterrupt, typer.Abort):
         failed = CommandError("interrupted", DETACHED)
     except BrokenPipeError:

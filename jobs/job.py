@@ -9,11 +9,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from jobs import names
 from jobs.errors import CommandError, code_of, message_of
 from jobs.objects import read
 from jobs.outcomes import readable_cause
 from jobs.records import DataSet
 from jobs.stack import Stack
+from jobs.text import parsed, shortened
 from lambda_src.contract import Json, format_of, job_prefix, summary_key
 
 RUNNING = ("RUNNING", "PENDING_REDRIVE")
@@ -86,6 +88,8 @@ def find(stack: Stack, job: str) -> Job:
     Step Functions forgets an execution after 90 days; its summary in S3 stays.
     https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
     """
+    if not names.possible(job):
+        raise _unknown(stack, job)
     try:
         execution: dict[str, Any] = stack.states.describe_execution(executionArn=stack.execution_arn(job))
     except ClientError as error:
@@ -93,9 +97,12 @@ def find(stack: Stack, job: str) -> Job:
             raise
         if code_of(error) == "ExecutionDoesNotExist" and (summary := _summary(stack, job)):
             return _of_summary(job, summary)
-        raise CommandError(f"there is no job {job!r} in stack {stack.name}: python -m jobs list shows them") from error
+        raise _unknown(stack, job) from error
     summary = None if execution["status"] in RUNNING else _summary(stack, job)
-    given = json.loads(execution.get("input") or "{}")
+    try:
+        given = parsed(execution.get("input") or "{}")
+    except ValueError:  # deeper than Python reads; Step Functions may have taken it all the same
+        given = {}
     return Job(
         job,
         execution["status"],
@@ -106,6 +113,10 @@ def find(stack: Stack, job: str) -> Job:
         readable_cause(execution["cause"]) if execution.get("cause") else None,
         summary,
     )
+
+
+def _unknown(stack: Stack, job: str) -> CommandError:
+    return CommandError(f"there is no job {shortened(job)!r} in stack {stack.name}: python -m jobs list shows them")
 
 
 def exists(stack: Stack, job: str) -> bool:

@@ -17,6 +17,7 @@ from jobs.errors import CommandError
 MAX_CHARACTERS = 80
 
 _ALLOWED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}", re.ASCII)
+_NEVER = re.compile(r'[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ud800-\udfff]')
 _SUFFIX_CHARACTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that reads as another
 
 
@@ -39,6 +40,13 @@ def checked(name: str) -> str:
     return name
 
 
+def possible(name: str) -> bool:
+    """Whether an execution can have the name: those that were not started by this client have fewer rules."""
+    return 0 < len(name) <= MAX_CHARACTERS and not _NEVER.search(name)
+
+
 def file_name(name: str) -> str:
     """The last part of a key for a file of that name: what no key or terminal carries well becomes `_`."""
-    return "".join(char if char.isprintable() and char not in "/\\" else "_" for char in name)[-200:] or "_"
+    if not name.strip("."):
+        return "_"  # tools that make a path of a key would go up with `..`
+    return "".join(char if char.isprintable() and char not in "/\\" else "_" for char in name)[-200:]

@@ -6,6 +6,7 @@ import io
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
@@ -81,10 +82,11 @@ def found(s3: S3Client, bucket: str, key: str) -> dict[str, Any] | None:
         raise
 
 
-def read(s3: S3Client, bucket: str, key: str) -> bytes | None:
-    """A small object's bytes, None where there is none."""
+def read(s3: S3Client, bucket: str, key: str, most: int | None = None) -> bytes | None:
+    """A small object's bytes, or its first `most`; None where there is none."""
     try:
-        return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        with closing(s3.get_object(Bucket=bucket, Key=key)["Body"]) as body:
+            return body.read(most)
     except ClientError as error:
         if code_of(error) in ("404", "NoSuchKey"):
             return None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from jobs.objects import ahead, keys, read, text_of
 from jobs.records import READ_CHARACTERS, Record, json_array, json_lines
+from jobs.text import parsed
 from lambda_src.contract import Json, job_prefix, map_prefix, read_json_lines
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def failed_batch(row: dict[str, Json]) -> FailedBatch:
     https://docs.aws.amazon.com/step-functions/latest/dg/input-output-resultwriter.html
     """
     try:
-        items = json.loads(row.get("Input") or "{}").get("Items", [])
+        items = parsed(row.get("Input") or "{}").get("Items", [])
     except ValueError:
         items = []
     status = str(row.get("Status") or "FAILED")
@@ -151,7 +152,7 @@ def failed_batch(row: dict[str, Json]) -> FailedBatch:
 def readable_cause(cause: str) -> str:
     """The sentence in a cause: of a failed Lambda function AWS gives a whole document."""
     try:
-        document = json.loads(cause)
+        document = parsed(cause)
     except ValueError:
         return cause
     return str(document["errorMessage"]) if isinstance(document, dict) and "errorMessage" in document else cause

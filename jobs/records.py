@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from jobs.errors import CommandError
 from jobs.objects import ObjectStream, ahead, keys, read, text_of
-from lambda_src.contract import Json
+from jobs.text import parsed
+from lambda_src.contract import BYTE_ORDER_MARK, MAX_RECORD_BYTES, Json
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 READ_CHARACTERS = 1024 * 1024
-BYTE_ORDER_MARK = "\ufeff"
-MAX_ELEMENT_CHARACTERS = 64 * 1024 * 1024
-"""Where an array's element that does not end is given up."""
+MAX_CHARACTERS = 8 * 1024 * 1024
+"""Where a record that does not end is given up. The embedded AWS's readers do so too; no state holds as much."""
 
 _T = TypeVar("_T")
 _DECODER = json.JSONDecoder()
@@ -65,10 +64,12 @@ class DataSet:
             return [], self._guarded(self._objects())
         text = text_of(self.s3, self.bucket, self.place)
         if self.format == "csv":
-            rows = self._guarded(csv_rows(text))
+            rows = self._guarded(csv_rows(lines_of(text)))
             columns = without_mark(next(rows, []))
             return columns, csv_records(columns, rows)
-        pairs = json_lines(text) if self.format == "jsonl" else json_array(partial(text.read, READ_CHARACTERS))
+        pairs = (
+            json_lines(lines_of(text)) if self.format == "jsonl" else json_array(partial(text.read, READ_CHARACTERS))
+        )
         return [], self._guarded(Record(index, value, raw) for index, (raw, value) in enumerate(pairs))
 
     def size(self) -> int:
@@ -76,11 +77,15 @@ class DataSet:
         return ObjectStream(self.s3, self.bucket, self.place).size
 
     def _objects(self) -> Iterator[Record]:
-        bodies = ahead(lambda key: read(self.s3, self.bucket, key), keys(self.s3, self.bucket, self.place))
+        most = MAX_RECORD_BYTES + 1
+        bodies = ahead(lambda key: read(self.s3, self.bucket, key, most), keys(self.s3, self.bucket, self.place))
         for index, (key, body) in enumerate(bodies):
+            if body is not None and len(body) == most:
+                yield Record(index, None, "", key)  # too large for any job, whose error names the object
+                continue
             text = (body or b"").decode("utf-8", "replace")
             try:
-                value: Json = json.loads(text)
+                value = parsed(text)
             except ValueError:
                 value = text  # rejected by the job, and shown as it is
             yield Record(index, value, text, key)
@@ -92,10 +97,33 @@ class DataSet:
             raise CommandError(f"{self.uri} cannot be read as {self.format}: {problem}") from problem
 
 
+def lines_of(text: TextIO) -> Iterator[str]:
+    """The lines with their ends. Raises ValueError for one that does not end."""
+    number = 0
+    while line := text.readline(MAX_CHARACTERS + 1):
+        number += 1
+        if len(line) > MAX_CHARACTERS:
+            raise ValueError(f"line {number} is longer than {MAX_CHARACTERS} characters")
+        yield line
+
+
 def csv_rows(lines: Iterable[str]) -> Iterator[list[str]]:
-    """The rows of a CSV file with the header first."""
-    csv.field_size_limit(sys.maxsize)  # its own limit is a guard against text that is no CSV
-    return (row for row in csv.reader(lines, escapechar="\\", strict=True) if row)
+    """The rows of a CSV file with the header first. Raises ValueError and csv.Error."""
+    csv.field_size_limit(MAX_CHARACTERS)  # by itself the library takes less than a state does
+    read = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal read
+        for line in lines:
+            read += len(line)
+            if read > MAX_CHARACTERS:
+                raise ValueError(f"a record is longer than {MAX_CHARACTERS} characters: a quote may not be closed")
+            yield line
+
+    for row in csv.reader(counted(), escapechar="\\", strict=True):
+        read = 0
+        if row:
+            yield row
 
 
 def without_mark(columns: list[str]) -> list[str]:
@@ -120,7 +148,7 @@ def json_lines(lines: Iterable[str]) -> Iterator[tuple[str, Json]]:
     for number, line in enumerate(lines, start=1):
         if text := line.strip():
             try:
-                yield text, json.loads(text)
+                yield text, parsed(text)
             except ValueError as problem:
                 raise ValueError(f"line {number} is not JSON: {problem}") from problem
 
@@ -163,9 +191,11 @@ class _Parts:
     def element(self) -> tuple[str, Json]:
         self.next_character()
         while True:
-            too_long = len(self.text) - self.at > MAX_ELEMENT_CHARACTERS
+            too_long = len(self.text) - self.at > MAX_CHARACTERS
             try:
                 value, end = _DECODER.raw_decode(self.text, self.at)
+            except RecursionError as problem:
+                raise ValueError("an element is nested too deep") from problem
             except ValueError:
                 if too_long or not self._more():
                     raise

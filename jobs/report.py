@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -24,7 +25,7 @@ def job_lines(stack: Stack, job: Job, counts: Counts | None) -> list[str]:
         pairs.append(("batches", f"{batches['total']}, {batches['failed']} failed; {calls}"))
     pairs.append(("time", _time(job)))
     if parent := job.input.get("parent"):
-        pairs.append(("parent", visible(str(parent))))
+        pairs.append(("parent", shortened(str(parent))))
     pairs.append(("results", stack.uri(f"{job_prefix(job.id)}/")))
     pairs += [("next", command) for command in next_commands(job, counts)]
     label = ""
@@ -56,14 +57,15 @@ def _reasons(kind: str, by_error: dict[str, int]) -> str:
 
 def next_commands(job: Job, counts: Counts | None) -> list[str]:
     """The commands that make sense now."""
+    name = shlex.quote(job.id)
     if job.running:
-        return [f"python -m jobs status {job.id}", f"python -m jobs stop {job.id}"]
+        return [f"python -m jobs status {name}", f"python -m jobs stop {name}"]
     if job.error == "InvalidJob" or (job.summary is None and counts is None):
         return ["correct the data set or the options, and submit it again"]
-    commands = [f"python -m jobs results {job.id}"]
+    commands = [f"python -m jobs results {name}"]
     records = (job.summary or {}).get("records")
     if records is None or records["predicted"] < records["in"]:
-        commands.append(f"python -m jobs retry {job.id}")
+        commands.append(f"python -m jobs retry {name}")
     return commands
 
 

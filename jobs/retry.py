@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from jobs import uploads
+from jobs import names, uploads
 from jobs.errors import CommandError
 from jobs.job import Job
 from jobs.outcomes import Outcome, joined, outcomes
@@ -71,7 +71,7 @@ def write(stack: Stack, job: Job, new: str, folder: Path, advance: uploads.Advan
     prefix = uploads.incoming_prefix(new)
     if data_set.format == "objects":
         for record in chosen:
-            key = f"{prefix}{record.index:012d}-{record.key.rpartition('/')[2]}"
+            key = f"{prefix}{record.index:012d}-{names.file_name(record.key.rpartition('/')[2])}"
             if (text := with_id(record)) is record.text:
                 uploads.copy(stack, stack.bucket, record.key, key)
             else:
@@ -82,10 +82,10 @@ def write(stack: Stack, job: Job, new: str, folder: Path, advance: uploads.Advan
         "jsonl": write_json_lines,
         "json": write_json_array,
     }
-    path = folder / Path(data_set.place).name
+    path = folder / "data-set"  # a key may end in what is no file's name here
     with path.open("w", encoding="utf-8", newline="") as file:
         writers[data_set.format](file, chosen)
-    key = prefix + path.name
+    key = prefix + names.file_name(data_set.place.rpartition("/")[2])
     if choice.again:
         uploads.upload_file(stack, path, key, advance)
     return {"key": key}, choice
@@ -125,7 +125,7 @@ def with_id(record: Record) -> str:
     if "id" in value:  # null or empty
         try:
             return json.dumps({**value, "id": identity}, allow_nan=False)
-        except ValueError:  # 1e999 reads as an infinity, which has no JSON: kept as it was written
+        except (ValueError, RecursionError):  # 1e999 reads as an infinity, which has no JSON: kept as it was written
             return record.text
     body = record.text.strip().removesuffix("}").rstrip()
     return f'{body}{"," if value else ""}"id":"{identity}"}}'

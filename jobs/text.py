@@ -22,6 +22,14 @@ def shortened(text: str, limit: int = 300) -> str:
     return line if len(line) <= limit else f"{line[: limit - 3]}..."
 
 
+def parsed(text: str) -> Json:
+    """The JSON value. Raises ValueError, also for what is nested deeper than Python reads."""
+    try:
+        return json.loads(text)
+    except RecursionError as problem:
+        raise ValueError("it is nested too deep") from problem
+
+
 def json_text(value: Json, *, indent: int | None = None) -> str:
     """A value as JSON that any terminal and any UTF-8 file can hold. What is not finite becomes text."""
     try:

@@ -35,6 +35,11 @@ MAX_CONCURRENCY = 10_000
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
 
+MAX_DEPTH = 100
+"""How deep a rejected record may be nested to travel on with its reason: readers of JSON give up at some depth."""
+
+BYTE_ORDER_MARK = "\ufeff"
+
 MAX_ID_CHARACTERS = 256
 """An id is a name, not a document: what is longer is rejected as `InvalidId`."""
 
@@ -108,7 +113,19 @@ def items_of(event: Json) -> list[Item]:
 
 def shown_value(item: dict[str, Json]) -> Json:
     """What stands for the record of a job's item: itself, or, where it lies in an object, `{"object": key}`."""
-    return item["record"] if "record" in item else {"object": item["object"]}
+    return without_mark(item["record"]) if "record" in item else {"object": item["object"]}
+
+
+def without_mark(record: Json) -> Json:
+    """The record as it was meant: a byte-order mark at a file's beginning sticks to its first column's name.
+
+    What AWS's CSV reader does with the mark is unconfirmed: where it takes it away, there is none to be found.
+    """
+    if not isinstance(record, dict) or not (first := next(iter(record), "")).startswith(BYTE_ORDER_MARK):
+        return record
+    name = first.removeprefix(BYTE_ORDER_MARK)
+    name = name[1:-1] if len(name) > 1 and name[0] == name[-1] == '"' else name  # it hid the quotes too
+    return {name: record[first], **{key: value for key, value in record.items() if key != first}}
 
 
 def most_records(batch_bytes: int) -> int:
@@ -147,7 +164,10 @@ def is_unicode(text: str) -> bool:
 
 def derived_id(item: Item) -> str:
     """An id for a record that carries none: the same content at the same index always has the same id."""
-    content = json.dumps([item.index, item.value], sort_keys=True, separators=(",", ":"))
+    try:
+        content = json.dumps([item.index, item.value], sort_keys=True, separators=(",", ":"))
+    except RecursionError:  # nested as deep as it could be read, and a little deeper here
+        content = json.dumps([item.index])
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
@@ -247,5 +267,8 @@ def brief(value: Json, limit: int = 80) -> str:
     }
     if value is None:
         return "null"
-    text = json.dumps(value, ensure_ascii=True)
+    try:
+        text = json.dumps(value, ensure_ascii=True)
+    except RecursionError:
+        text = "nested too deep to be shown"
     return f"{names.get(type(value), 'a value')} {text if len(text) <= limit else text[: limit - 3] + '...'}"

@@ -41,7 +41,7 @@ def record(key: str) -> Json | RejectedRecord:
         return RejectedRecord("RecordTooLarge", f"expected at most {limit} bytes in {contract.brief(key)}, found more")
     try:
         return json.loads(body.decode("utf-8"))
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         return RejectedRecord(
             "NotJson", f"expected JSON in {contract.brief(key)}, received {len(body)} bytes: {problem}"
         )

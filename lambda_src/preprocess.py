@@ -9,8 +9,6 @@ from typing import Any
 from lambda_src import contract
 from lambda_src.contract import Item, Json, RejectedRecord
 
-BYTE_ORDER_MARK = "\ufeff"
-
 FEATURES = (
     "mean radius",
     "mean texture",
@@ -61,9 +59,7 @@ def handler(event: Json, context: object) -> dict[str, Any]:
     Raises `contract.InvalidRequest` when the event holds no records, and `storage.S3Unavailable`.
     """
     items = contract.items_of(event)
-    in_job = "Items" in event
-    contents = contents_of(event["Items"]) if in_job else [item.value for item in items]
-    prepared, rejected = prepare(items, contents, unique_ids=not in_job)
+    prepared, rejected = prepare(items, contents_of(event, items), unique_ids="Items" not in event)
     print(f"prepared {len(prepared)} of {len(items)} records, rejected {len(rejected)}")
     return {
         "instances": [instance for _, _, instance in prepared],
@@ -74,22 +70,14 @@ def handler(event: Json, context: object) -> dict[str, Any]:
     }
 
 
-def contents_of(items: list[dict[str, Json]]) -> list[Json | RejectedRecord]:
-    """What each item of a job's batch holds, or why it holds nothing of use."""
-    if items and "object" in items[0]:
+def contents_of(event: dict[str, Json], items: list[Item]) -> list[Json | RejectedRecord]:
+    """The record that each item stands for, or why there is none of use."""
+    batch = event.get("Items")
+    if batch and "object" in batch[0]:
         from lambda_src.objects import records  # the function needs no S3, and no time to load it, for the others
 
-        return records([item["object"] for item in items])
-    return [without_mark(item["record"]) for item in items]
-
-
-def without_mark(record: Json) -> Json:
-    """The record as it was meant: a byte-order mark at a file's beginning sticks to its first column's name."""
-    if not isinstance(record, dict) or not (first := next(iter(record), "")).startswith(BYTE_ORDER_MARK):
-        return record
-    name = first.removeprefix(BYTE_ORDER_MARK)
-    name = name[1:-1] if len(name) > 1 and name[0] == name[-1] == '"' else name  # it hid the quotes too
-    return {name: record[first], **{key: value for key, value in record.items() if key != first}}
+        return records([item["object"] for item in batch])
+    return [item.value for item in items]
 
 
 def prepare(
@@ -121,16 +109,32 @@ def prepare(
 
 
 def rejection(item: Item, identity: str, reason: RejectedRecord) -> dict[str, Json]:
-    """The rejected record's line; a record too large to travel on is left out of it."""
-    shown = speakable(item.value)
+    """The rejected record's line; a record too large or too deep to travel on is left out of it."""
+    shown = None if (deep := too_deep(item.value)) else speakable(item.value)
     # Only text and lists can be long; to weigh each record would cost more than to check it.
-    if len(repr(shown)) > contract.MAX_RECORD_BYTES // 6 and too_large(shown):
+    large = len(repr(shown)) > contract.MAX_RECORD_BYTES // 6 and too_large(shown)
+    if deep or large:
         shown = None
-        reason = RejectedRecord(
-            reason.error,
-            f"{reason.cause}; the record is left out, as it weighs more than {contract.MAX_RECORD_BYTES} bytes",
-        )
+        why = f"is nested more than {contract.MAX_DEPTH} deep"
+        if large:
+            why = f"weighs more than {contract.MAX_RECORD_BYTES} bytes"
+        reason = RejectedRecord(reason.error, f"{reason.cause}; the record is left out, as it {why}")
     return contract.rejection(Item(item.index, shown), identity, "preprocess", reason)
+
+
+def too_deep(value: Json) -> bool:
+    """Whether the value is nested deeper than a record may be. Asked level by level: recursion has its limit."""
+    level = [value]
+    for _ in range(contract.MAX_DEPTH):
+        level = [inner for outer in level if isinstance(outer, dict | list) for inner in children(outer)]
+        if not level:
+            return False
+    return any(isinstance(inner, dict | list) for inner in level)
+
+
+def children(value: Json) -> list[Json]:
+    """What an object or a list holds."""
+    return list(value.values()) if isinstance(value, dict) else value
 
 
 def too_large(value: Json) -> bool:

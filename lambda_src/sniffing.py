@@ -8,9 +8,7 @@ import io
 import json
 from dataclasses import dataclass
 
-from lambda_src.contract import InvalidJob, brief
-
-BYTE_ORDER_MARK = "\ufeff"
+from lambda_src.contract import BYTE_ORDER_MARK, InvalidJob, brief
 
 
 @dataclass(frozen=True)

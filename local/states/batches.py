@@ -8,6 +8,7 @@ from typing import Any
 
 from lambda_src.contract import MAX_STATE_BYTES
 from local.states.documents import compact
+from local.states.failures import ITEM_READER_FAILED, StateFailure
 
 Json = Any
 
@@ -40,7 +41,7 @@ async def single(items: AsyncIterator[Json], select: Callable[[int, Json], Json]
     index = 0
     async for item in items:
         selected = select(index, item)
-        yield Batch(index, 1, selected, compact(selected))
+        yield Batch(index, 1, selected, _text(selected, index))
         index += 1
 
 
@@ -51,6 +52,7 @@ async def batched(
 
     https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itembatcher.html
     An item that is too large for any batch is a batch by itself. One that no state's input holds fails its child.
+    Raises `StateFailure` for an item that is nested too deep for any state.
     """
     most_items = limits.items or MAX_STATE_BYTES
     most_bytes = min(limits.bytes or MAX_STATE_BYTES, MAX_STATE_BYTES)
@@ -65,8 +67,8 @@ async def batched(
     index = 0
     async for item in items:
         selected = select(index, item)
+        text = _text(selected, index)
         index += 1
-        text = compact(selected)
         if gathered and (len(gathered) == most_items or size + len(text) > most_bytes):
             yield batch()
             number, gathered, texts, size = number + 1, [], [], empty
@@ -75,3 +77,11 @@ async def batched(
         size += len(text) + 1
     if gathered:
         yield batch()
+
+
+def _text(item: Json, index: int) -> bytes:
+    """The item's JSON. Raises `StateFailure` for one that is nested too deep."""
+    try:
+        return compact(item)
+    except StateFailure as failure:
+        raise StateFailure(ITEM_READER_FAILED, f"item {index}: {failure.cause}") from failure

@@ -20,6 +20,9 @@ _LONE_RETURN = "new-line character seen in unquoted field"
 _MOST_OF_A_FIELD = MAX_STATE_BYTES
 """One field may fill a whole state's input. The library's limit is the process's, so it is set at each reading."""
 
+_MOST_OF_A_RECORD = 8 * 1024 * 1024
+"""A record that goes on over many lines is read again with each part of the text, and kept until it ends."""
+
 
 class CsvText:
     """Takes text as it comes and gives each record's fields as soon as the record is whole.
@@ -68,6 +71,8 @@ class CsvText:
                 reason = "a carriage return in a field without quotes" if _LONE_RETURN in str(problem) else problem
                 raise ValueError(f"line {self._read + reader.line_num}: {reason}") from problem
         self._unfinished = lines[done:]
+        if self._unfinished and sum(map(len, self._unfinished)) > _MOST_OF_A_RECORD:
+            raise ValueError(f"line {self._read + done + 1}: a record is longer than {_MOST_OF_A_RECORD} characters")
         self._read += len(lines) - len(self._unfinished)
 
     def count(self, text: str) -> int:

@@ -7,17 +7,25 @@ from typing import Any
 
 import orjson
 
+from local.states.failures import RUNTIME, StateFailure
+
 Json = Any
+
+MAX_DEPTH = 254
+"""How deep a document may be nested: what the library writes. AWS names no limit of its own."""
 
 
 def compact(value: Json) -> bytes:
     """The document's compact UTF-8 text.
 
     What orjson does not write (whole numbers beyond 64 bits, lone surrogates) the standard library does.
+    Raises `StateFailure` (`States.Runtime`) for what is nested too deep.
     """
     try:
         return orjson.dumps(value)
-    except TypeError:
+    except TypeError as problem:
+        if "Recursion limit" in str(problem):
+            raise StateFailure(RUNTIME, f"a document is nested more than {MAX_DEPTH} deep", terminal=True) from None
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 

@@ -80,7 +80,9 @@ class JsonArray:
             value, end = self._decoder.raw_decode(self._rest, start)
         except _NumberRefused as problem:
             raise ValueError(f"item {self._count} has {problem}") from problem
-        except (ValueError, RecursionError) as problem:
+        except RecursionError as problem:
+            raise ValueError(f"item {self._count} is nested too deep") from problem
+        except ValueError as problem:
             if len(self._rest) - start > PART_BYTES:
                 raise ValueError(f"item {self._count} is not JSON, or too long: {problem}") from problem
             return None

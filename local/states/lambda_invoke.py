@@ -57,9 +57,13 @@ class LambdaInvoke:
             raise _function_failure(invocation.payload)
         if len(invocation.payload) > MAX_STATE_BYTES:
             raise StateFailure(DATA_LIMIT_EXCEEDED, too_large("lambda"))
+        try:
+            payload_read = loads(invocation.payload)
+        except ValueError as problem:
+            raise StateFailure("States.Runtime", f"The function's answer cannot be read: {problem}") from problem
         result = {
             "ExecutedVersion": "$LATEST",
-            "Payload": loads(invocation.payload),
+            "Payload": payload_read,
             "SdkHttpMetadata": {"HttpStatusCode": 200},
             "StatusCode": 200,
         }
@@ -93,7 +97,7 @@ def _function_failure(payload: bytes) -> StateFailure:
     text = payload.decode("utf-8", "replace")
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     kind = document.get("errorType") if isinstance(document, dict) else None
     return StateFailure(kind if isinstance(kind, str) and kind else "Lambda.Unknown", text)

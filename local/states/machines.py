@@ -18,6 +18,7 @@ from local.states.callbacks import Callbacks
 from local.states.definition import Machine
 from local.states.documents import compact
 from local.states.executions import Execution, Running
+from local.states.failures import StateFailure
 from local.states.history import History
 from local.states.integrations import Aws
 from local.states.logs import Delivery
@@ -152,11 +153,14 @@ class Engine:
         machine = self.machine(machine_arn)
         name = name or str(uuid.uuid4())
         _check_name(name)
-        if len(compact(value)) > MAX_STATE_BYTES:
-            raise ApiError(
-                "InvalidExecutionInput",
-                f"Invalid State Machine Execution Input: 'Input exceeds the maximum of {MAX_STATE_BYTES} bytes'",
-            )
+        try:
+            problem = f"Input exceeds the maximum of {MAX_STATE_BYTES} bytes"
+            if len(compact(value)) <= MAX_STATE_BYTES:
+                problem = ""
+        except StateFailure as failure:
+            problem = str(failure.cause)
+        if problem:
+            raise ApiError("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{problem}'")
         if machine.kind == "EXPRESS":
             arn = machine_arn.replace(":stateMachine:", ":express:") + f":{name}:{uuid.uuid4()}"
         else:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote_plus
 
 from local.clock import Clock
 from local.states.aws_sdk import AwsSdkCall, Body
@@ -81,12 +82,17 @@ class Objects:
             start += PART_BYTES
 
     async def listing(self, bucket: str, prefix: str) -> AsyncIterator[dict[str, Any]]:
-        """The objects under a prefix, as S3 lists them."""
+        """The objects under a prefix, as S3 lists them.
+
+        XML has no control characters, and keys may have any: they are asked for URL-encoded, as AWS's SDKs for
+        Python and for Java 1 do. What Step Functions does is unconfirmed.
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+        """
         token: dict[str, str] = {}
         while True:
-            page = await self._send("listObjectsV2", Bucket=bucket, Prefix=prefix, **token)
+            page = await self._send("listObjectsV2", Bucket=bucket, Prefix=prefix, EncodingType="url", **token)
             for entry in page.get("Contents", []):
-                yield entry
+                yield {**entry, "Key": unquote_plus(entry["Key"])}
             if not page.get("IsTruncated"):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}

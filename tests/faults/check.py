@@ -9,8 +9,8 @@ import numpy as np
 
 from jobs.errors import JOB_FAILED, SUCCESS
 from jobs.outcomes import outcomes
-from lambda_src import preprocess
-from lambda_src.contract import Item, Json
+from lambda_src import contract, preprocess
+from lambda_src.contract import Json
 from model import inference
 from tests.faults.fault import Expect, Over
 from tests.faults.place import Place
@@ -106,5 +106,5 @@ def model() -> inference.Model:
 
 def predicted(record: Json) -> Json:
     """What the model says of the record when nothing stands between."""
-    instance = preprocess.instance_of(preprocess.without_mark(Item(0, record).value))
+    instance = preprocess.instance_of(contract.without_mark(record))
     return inference.predict_fn(np.array([instance]), model())[0]

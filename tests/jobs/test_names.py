@@ -43,7 +43,22 @@ def test_a_name_of_80_characters_is_allowed() -> None:
         ("a\x1b[31m\n.csv", "a_[31m_.csv"),
         ("\udcff.csv", "_.csv"),
         ("a\\b.csv", "a_b.csv"),
+        ("..", "_"),
+        ("", "_"),
+        ("x" * 300, "x" * 200),
     ],
 )
 def test_a_file_keeps_its_name_in_s3_but_for_what_no_key_carries(name: str, key: str) -> None:
     assert names.file_name(name) == key
+
+
+@pytest.mark.parametrize("name", ["a", "a.b", "it's(x)!", "é", "..", "a" * 80])
+def test_a_job_of_another_client_may_have_another_name(name: str) -> None:
+    assert names.possible(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a" * 81, "../a", "/etc/passwd", "a:b", "a b", "a\n", "\0", "\x1b[31m", "$(x)", "{% 1 %}"]
+)
+def test_what_no_execution_can_be_called_is_no_jobs_name(name: str) -> None:
+    assert not names.possible(name)

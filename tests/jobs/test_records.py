@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.records import csv_records, csv_rows, json_array, json_lines, without_mark
+from jobs import records
+from jobs.records import csv_records, csv_rows, json_array, json_lines, lines_of, without_mark
 
 
 def _csv(text: str) -> tuple[list[str], list[dict[str, str]]]:
@@ -78,3 +79,35 @@ def test_the_text_of_an_element_reads_as_its_value(values: list[object]) -> None
 def test_what_is_no_array_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"JSON|expect|Expect|Unterminated|Invalid"):
         list(json_array(_in_parts(text, 2)))
+
+
+DEEP = "[" * 10_000 + "]" * 10_000
+
+
+def test_what_is_nested_deeper_than_python_reads_is_named_like_any_bad_line() -> None:
+    with pytest.raises(ValueError, match="line 2 is not JSON: it is nested too deep"):
+        list(json_lines(["1\n", f"{DEEP}\n"]))
+    with pytest.raises(ValueError, match="an element is nested too deep"):
+        list(json_array(io.StringIO(f"[1, {DEEP}]").read))
+
+
+@pytest.mark.parametrize("number", ["9" * 10_000_000, "-" + "9" * 5_000])
+def test_a_number_of_millions_of_digits_is_named_like_any_bad_line(number: str) -> None:
+    with pytest.raises(ValueError, match="line 1 is not JSON: Exceeds the limit"):
+        list(json_lines([number]))
+
+
+def test_a_line_that_does_not_end_is_given_up_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MAX_CHARACTERS", 10)
+    assert list(lines_of(io.StringIO("123456789\n1\n\n2"))) == ["123456789\n", "1\n", "\n", "2"]
+    with pytest.raises(ValueError, match="line 2 is longer than 10 characters"):
+        list(lines_of(io.StringIO("1\n1234567890123\n")))
+
+
+@pytest.mark.parametrize("text", ['a\n"x,y\nz\nz\nz\n', 'a\n"x\n","y\n","z\n","z\n'])
+def test_a_quote_that_is_not_closed_does_not_gather_the_whole_file(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(records, "MAX_CHARACTERS", 10)
+    rows = csv_rows(io.StringIO(text, newline="\n"))
+    assert next(rows) == ["a"]
+    with pytest.raises(ValueError, match="a quote may not be closed"):
+        next(rows)

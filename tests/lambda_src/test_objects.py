@@ -35,6 +35,10 @@ def test_each_object_is_a_record_in_the_order_of_the_items(data: Bucket) -> None
         (b" " * contract.MAX_RECORD_BYTES + b"1", "RecordTooLarge", "expected at most 131072 bytes"),
         (b"[1]", "NotAnObject", "expected a JSON object"),
         (b'{"id": "a"}', "MissingFeature", "mean radius"),
+        (b"[" * 60_000, "NotJson", "received 60000 bytes"),
+        (b"[" * 60_000 + b"]" * 60_000, "NotJson", "received 120000 bytes"),
+        (b'{"mean radius": ' + b"9" * 100_000 + b"}", "NotJson", "digits"),
+        (b'{"mean radius": 1e999}', "NotFinite", "mean radius"),
     ],
 )
 def test_an_object_that_holds_no_good_record_is_rejected_by_its_key(

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from lambda_src.contract import MAX_RECORD_BYTES, InvalidRequest, derived_id
+from lambda_src.contract import MAX_DEPTH, MAX_RECORD_BYTES, InvalidRequest, derived_id
 from lambda_src.contract import Item as ContractItem
 from lambda_src.preprocess import FEATURES, handler
+from lambda_src.splitting import refusal
 
 ROOT = Path(__file__).parents[2]
 
@@ -172,3 +173,36 @@ def test_a_bad_record_never_stops_a_good_one() -> None:
 def test_a_request_with_no_usable_shape_is_refused(event: Any) -> None:
     with pytest.raises(InvalidRequest, match="expected"):
         handler(event, None)
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_a_record_that_is_nested_too_deep_to_travel_on_is_left_out_of_its_rejection() -> None:
+    for levels, shown in ((MAX_DEPTH - 1, True), (MAX_DEPTH, False), (900, False), (100_000, False)):
+        value = record(**{"mean area": nested(levels)})
+        good = record(id="good")
+        answer = handler({"records": [value, good]}, None)
+        (line,) = answer["rejected"]
+        assert (line["id"], line["error"], answer["ids"]) == ("a", "NotANumber", ["good"])
+        assert line["record"] == (value if shown else None)
+        assert line["cause"].endswith("as it is nested more than 100 deep") is not shown
+
+
+@pytest.mark.parametrize("value", [nested(100_000), {"id": nested(100_000)}, {"note": nested(100_000)}])
+def test_a_record_that_is_nothing_but_deep_is_rejected_with_an_id(value: Any) -> None:
+    line = only_rejection(value)
+    assert len(line["id"]) == 32
+    assert len(line["cause"]) < 300
+
+
+def test_a_mark_at_the_beginning_of_a_file_is_not_in_what_a_rejected_line_shows() -> None:
+    given = {"\ufeffid": "a", "note": "x"}
+    answer = handler({"BatchInput": {}, "Items": [{"index": 0, "record": given}]}, None)
+    assert answer["rejected"][0]["record"] == {"id": "a", "note": "x"}
+    by_model = refusal({"at": 0, "item": {"record": given}, "cause": "no", "attempts": 1}, ["a"], [0])
+    assert by_model["record"] == {"id": "a", "note": "x"}

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 from botocore.awsrequest import AWSPreparedRequest
@@ -77,10 +77,11 @@ class FakeS3(FakeAws):
         after = query.get("continuation-token", "")
         keys = sorted(key for key in self.objects if key.startswith(query.get("prefix", "")) and key > after)
         taken = keys[: self.page]
+        spoken: Callable[[str], str] = quote if query.get("encoding-type") == "url" else escape
         more = f"<NextContinuationToken>{escape(taken[-1])}</NextContinuationToken>" if len(keys) > self.page else ""
         rows = "".join(
-            f"<Contents><Key>{escape(key)}</Key><LastModified>2024-01-02T03:04:05.000Z</LastModified>"
-            f"<ETag>&quot;{key}&quot;</ETag><Size>{len(self.objects[key])}</Size></Contents>"
+            f"<Contents><Key>{spoken(key)}</Key><LastModified>2024-01-02T03:04:05.000Z</LastModified>"
+            f"<ETag>&quot;{spoken(key)}&quot;</ETag><Size>{len(self.objects[key])}</Size></Contents>"
             for key in taken
         )
         truncated = str(bool(more)).lower()

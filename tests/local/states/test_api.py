@@ -350,7 +350,21 @@ def test_an_execution_without_a_name_gets_one() -> None:
     calling(work)
 
 
-@pytest.mark.parametrize("value", ["{", "not json", "{'a': 1}", ""])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{",
+        "not json",
+        "{'a': 1}",
+        "",
+        "[" * 300 + "]" * 300,
+        "[" * 10_000 + "]" * 10_000,
+        "9" * 200_000,
+        "1e999",
+        "NaN",
+    ],
+    ids=["cut", "words", "quotes", "nothing", "deep", "deeper", "digits", "exponent", "NaN"],
+)
 def test_an_input_that_is_no_json_starts_nothing(value: str) -> None:
     async def work(call: Client) -> None:
         await call.create()

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambda_src.contract import MAX_STATE_BYTES
-from local.states import objects
+from local.states import csv_text, objects
 from local.states.csv_text import CsvText
 from local.states.failures import StateFailure
 from local.states.integrations import Caller
@@ -451,3 +451,30 @@ def test_s3_is_asked_three_times_when_it_asks_to_slow_down(
         with pytest.raises(StateFailure, match="reduce your request rate"):
             asyncio.run(items.count())
     assert len(aws.sent) == calls
+
+
+STRANGE_KEYS = ["a\x01b", "a\x1b[31mb", "a\nb", "a b+c%20d&<e>", "../../up", "é\u202e", "\ufffe"]
+
+
+def test_a_listing_has_keys_that_xml_cannot_write() -> None:
+    objects_ = dict.fromkeys(STRANGE_KEYS, b"")
+    rows = read("OBJECTS", objects_, arguments={"Bucket": BUCKET})
+    assert [row["Key"] for row in rows] == sorted(STRANGE_KEYS)
+
+
+def deep(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+@pytest.mark.parametrize(("kind", "text"), [("JSONL", deep(10_000)), ("JSON", f"[{deep(10_000)}]")])
+def test_what_is_nested_without_end_is_refused_at_once(kind: str, text: str) -> None:
+    reason = refused(kind, f"{text}{' ' * 100}\n")
+    assert "line 1 is not JSON" in reason or "item 0 is nested too deep" in reason
+
+
+def test_a_csv_record_that_goes_on_for_ever_is_refused_and_not_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_text, "_MOST_OF_A_RECORD", 10_000)
+    text = CsvText(",")
+    assert list(text.feed('"a\n' + 'b","a\n' * 1_000)) == []
+    with pytest.raises(ValueError, match=r"line 1: a record is longer than 10000 characters"):
+        list(text.feed('b","a\n' * 1_000))
