@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from jobs.errors import NO_AWS, CommandError, code_of, message_of
 
@@ -48,25 +48,29 @@ def connect(name: str, *, profile: str | None = None, region: str | None = None)
     """Finds the stack's outputs. Raises `CommandError` when they are not there, botocore's errors otherwise."""
     # boto3 reads AWS_DEFAULT_REGION only; other AWS tools read AWS_REGION first.
     session = boto3.Session(profile_name=profile, region_name=region or os.environ.get("AWS_REGION") or None)
-    found = _outputs(session, name)
+    config = Config(max_pool_connections=CONNECTIONS)
+    try:
+        formation = session.client("cloudformation")
+        s3, states = session.client("s3", config=config), session.client("stepfunctions")
+    except BotoCoreError:
+        raise
+    except ValueError as problem:  # botocore's word for an endpoint that is no URL
+        raise CommandError(f"{problem}: check AWS_ENDPOINT_URL", NO_AWS) from problem
+    found = _outputs(formation, name)
     if missing := [output for output in OUTPUTS if output not in found]:
         raise CommandError(
             f"stack {name} has no output {' or '.join(missing)}: deploy its present version with cdk deploy", NO_AWS
         )
-    config = Config(max_pool_connections=CONNECTIONS)
     bucket = found["ResultsBucketUri"].removeprefix("s3://").partition("/")[0]
-    return Stack(
-        name, found["BatchJobArn"], bucket, session.client("s3", config=config), session.client("stepfunctions")
-    )
+    return Stack(name, found["BatchJobArn"], bucket, s3, states)
 
 
-def _outputs(session: boto3.Session, name: str) -> dict[str, str]:
-    formation: Any = session.client("cloudformation")
+def _outputs(formation: Any, name: str) -> dict[str, str]:
     try:
         stacks = formation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if code_of(error) == "ValidationError" and "does not exist" in message_of(error):
-            where = session.region_name
+            where = formation.meta.region_name
             raise CommandError(
                 f"no stack {name} in region {where}: deploy it, or name another with --stack or SLUICE_STACK", NO_AWS
             ) from error

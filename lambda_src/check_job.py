@@ -28,6 +28,8 @@ def handler(event: Json, context: object) -> dict[str, Any]:
     job, job_id = event["job"], event["id"]
     if not isinstance(job, dict):
         raise InvalidJob(f'expected {{"dataset": {{"key": "{contract.INCOMING}..."}}}}, received {brief(job)}')
+    if not job_id.strip("."):  # tools that make a path of a key would go up with `..`
+        raise InvalidJob(f"expected a job's name to be more than dots, received {brief(job_id)}")
     for name in job:
         if name not in OPTIONS:
             raise InvalidJob(f"expected the options {', '.join(OPTIONS)}, received {brief(name)}")

@@ -239,8 +239,11 @@ def read_json_lines(body: bytes) -> Iterator[dict[str, Json]]:
             yield json.loads(line.decode("utf-8", "surrogatepass"))
 
 
-HIDDEN = "\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-"""Control characters, lone surrogates, line separators and marks that turn the reading order."""
+HIDDEN = (
+    "\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+    "\xad\u200b\u2060-\u2064\ufeff\ufff9-\ufffb"
+)
+"""Control characters, lone surrogates, line separators, marks that turn the reading order, and what has no width."""
 
 _ANY_HIDDEN = re.compile(f"[{HIDDEN}]")
 

@@ -140,5 +140,9 @@ def client_of(deployment: Deployment, folder: Path) -> Iterator[Client]:
         bucket = client.stack(name).bucket
         for prefix in (INCOMING, job_prefix("")):
             for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-                if found := [{"Key": it["Key"]} for it in page.get("Contents", [])]:
-                    s3.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True})
+                found = [it["Key"] for it in page.get("Contents", [])]
+                if plain := [{"Key": key} for key in found if key.isprintable()]:
+                    s3.delete_objects(Bucket=bucket, Delete={"Objects": plain, "Quiet": True})
+                for key in found:
+                    if not key.isprintable():  # XML, which the other call speaks, has no control characters
+                        s3.delete_object(Bucket=bucket, Key=key)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from botocore.loaders import JSONFileLoader
 
 from jobs import progress, submit
 from jobs.cli import main
-from jobs.job import Counts
+from jobs.job import Counts, find
 from jobs.stack import Stack, connect
 from lambda_src.contract import Item, derived_id, job_prefix, json_lines, part_key, summary_key
 from local.embedded import embedded
@@ -377,6 +378,55 @@ def test_without_credentials_or_an_answer_the_exit_status_is_3(jobs: Jobs, monke
     assert (told.status, "sign in, or set AWS_PROFILE" in told.err) == (3, True)
     monkeypatch.delenv("AWS_REGION")
     assert "set AWS_REGION, or give --region" in jobs("list").err
+
+
+@pytest.mark.parametrize("endpoint", ["nowhere", "http://["])
+def test_an_endpoint_that_is_no_url_is_named(jobs: Jobs, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    told = jobs("list")
+    assert (told.status, told.out, told.err.count("\n")) == (3, "", 1)
+    assert "check AWS_ENDPOINT_URL" in told.err
+
+
+def test_a_job_that_another_client_started_with_a_deceiving_input_is_shown_and_read_like_any(
+    jobs: Jobs, stack: Stack
+) -> None:
+    name = "it's(\u202egnp.exe)!"
+    key = "incoming/deceiving/\x1b]8;;http://a.example\x07[red]\x1b[2J/.."
+    stack.s3.put_object(Bucket=stack.bucket, Key=key, Body=b"id,do\n\x1b[31mone,\ntwo,reject\n")
+    stack.states.start_execution(
+        stateMachineArn=stack.machine_arn,
+        name=name,
+        input=json.dumps({"dataset": {"key": key}, "format": "csv", "parent": "\x1b[2J[bold]" * 5_000}),
+    )
+    assert progress.watch(stack, name, lambda counts: None).status == "SUCCEEDED"
+    said = [jobs("list"), jobs("status", name), jobs("results", name, "--format", "jsonl"), jobs("retry", name)]
+    for told in said:
+        assert told.status == 0, told.err
+        assert (told.out + told.err).replace("\n", "").isprintable()
+    assert "it's(\\u202egnp.exe)!" in said[0].out
+    assert "python -m jobs results " + shlex.quote(name).replace("\u202e", "\\u202e") in said[1].out
+    assert max(len(line) for line in said[1].out.splitlines()) < 400
+    assert [json.loads(line)["id"] for line in said[2].out.splitlines()] == ["\x1b[31mone", "two"]
+    assert jobs("status", name, "--json").document["dataset"] == {"key": key}
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "", "a" * 5_000, "\x1b[31m", "{% 1 %}", "a:b", "$(x)"])
+@pytest.mark.parametrize("command", ["status", "results", "retry", "stop"])
+def test_what_no_job_can_be_called_is_no_job(jobs: Jobs, command: str, name: str) -> None:
+    told = jobs(command, name)
+    assert (told.status, told.out) == (2, "")
+    assert told.err.startswith("error: there is no job ")
+    assert (len(told.err.splitlines()), told.err[:-1].isprintable()) == (1, True)
+
+
+def test_a_job_whose_input_is_nested_deeper_than_python_reads_is_found(whole: str, stack: Stack) -> None:
+    class Deep:
+        def describe_execution(self, **asked: str) -> Any:
+            return {**stack.states.describe_execution(**asked), "input": "[" * 100_000 + "]" * 100_000}
+
+    found = find(replace(stack, states=Deep()), whole)
+    assert (found.status, found.input) == ("SUCCEEDED", {})
 
 
 @pytest.mark.parametrize("command", ["submit", "list", "status", "results", "retry", "stop"])

@@ -185,3 +185,10 @@ def test_no_more_than_its_ends_are_read_of_a_large_data_set(data: Bucket, monkey
     monkeypatch.setattr(storage, "read", noted)
     check_content(data, CSV * 50_000)
     assert sizes == [check_job.CHUNK_BYTES] * 2
+
+
+@pytest.mark.parametrize("name", [".", "..", "..."])
+def test_a_name_that_a_tool_could_take_for_a_way_up_is_refused(data: Bucket, name: str) -> None:
+    with pytest.raises(InvalidJob, match="a job's name to be more than dots, received text"):
+        check_job.handler({"job": {"dataset": {"key": "incoming/a.csv"}}, "id": name}, None)
+    assert data.asked == []

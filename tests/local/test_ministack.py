@@ -36,6 +36,7 @@ PRIVATE_NAMES = {
         "_action_matches",
         "_anonymous",
         "_conditions_met",
+        "_fnmatch_compile",
         "_request_origin",
         "_resolve_condition_key",
         "_service_principal_matches",
@@ -191,6 +192,29 @@ def test_authorize_gives_the_message_of_aws(aws: LocalAws) -> None:
         f"sagemaker:InvokeEndpoint on resource: {endpoint}2 because no identity-based policy allows the "
         "sagemaker:InvokeEndpoint action"
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "allowed"),
+    [
+        ("own/a", True),
+        ("own/a\nb", True),
+        ("own/\x01\u2028", True),
+        ("own/no/a\nb", False),
+        ("one", True),
+        ("one\n", False),
+    ],
+)
+def test_a_line_end_in_a_key_neither_slips_past_a_deny_nor_into_an_allow(
+    aws: LocalAws, key: str, allowed: bool
+) -> None:
+    arn = "arn:aws:s3:::lines"
+    allow = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": [f"{arn}/own/*", f"{arn}/one"]}
+    deny = {"Effect": "Deny", "Action": "s3:GetObject", "Resource": f"{arn}/own/no/*"}
+    role = aws.role(f"lines-{key.encode().hex()}", LAMBDA_TRUST, allow, deny)
+    session = ministack.role_session(role, "run", service=LAMBDA_TRUST, source_arn=FUNCTION)
+    told = ministack.authorize(session.access_key, "s3:GetObject", f"{arn}/{key}", region="us-east-1")
+    assert (told is None) is allowed
 
 
 def test_a_changed_policy_takes_effect_at_the_next_call(aws: LocalAws) -> None:
