@@ -180,10 +180,15 @@ def _run(visit: Visit, state: d.DistributedMap) -> MapRun:
 
 
 def _check_may_start(visit: Visit, run: MapRun) -> None:
-    """A Map Run's children are started with the machine's own role. The error's name in AWS is unconfirmed."""
+    """A Map Run's children are started with the machine's own role; a redrive starts Express ones anew.
+
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html (redriveStatus)
+    The error's name in AWS is unconfirmed.
+    """
     caller = visit.branch.run.caller
-    action = "states:RedriveExecution" if run.redrives else "states:StartExecution"
-    resource = run.execution_arn if run.redrives else run.machine_arn
+    redrives = run.redrives and run.child_kind == "STANDARD"
+    action = "states:RedriveExecution" if redrives else "states:StartExecution"
+    resource = run.execution_arn if redrives else run.machine_arn
     if refusal := caller.aws.authorize(caller.access_key, action, resource, caller.region):
         raise StateFailure("StepFunctions.AccessDeniedException", refusal)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tests.faults.again import nothing_to_retry, retried
 from tests.faults.fault import ALL, JOBS, REQUESTS, Case, Expect, Fault, Over, Rule
 from tests.faults.place import Place
 from tests.faults.steps import (
@@ -58,6 +59,10 @@ def for_ever(
         assert tried(place, first(place)) == tries
         check_waits(place, tries - 1)
 
+    def and_retried(place: Place) -> None:
+        then(place)
+        retried(place, again=4)
+
     calls = {1: "the one call", 3: "three calls", TRIES: "seven calls"}[tries]
     happens = f"No more than {calls}. {failing(ends)}"
     sent = one_batch()
@@ -68,7 +73,7 @@ def for_ever(
         happens,
         [
             Case(REQUESTS, sent, Expect("FAILED", ends, cause, calls=0), rules, then=then),
-            Case(JOBS, sent, Expect("FAILED", TOLERANCE, failed={ends: 4}, calls=0), rules, then=then),
+            Case(JOBS, sent, Expect("FAILED", TOLERANCE, failed={ends: 4}, calls=0), rules, then=and_retried),
         ],
     )
 
@@ -96,6 +101,26 @@ def another_shape() -> Fault:
                 Expect("FAILED", "SummaryMismatch", "another", summary=False),
                 rules("StoreResults"),
             ),
+        ],
+    )
+
+
+def answers_lost() -> Fault:
+    """The last step of every batch does its work, and nobody hears of it."""
+    return Fault(
+        "answers-lost-for-ever",
+        "functions",
+        "StoreResults stores all, and its answer is lost each time",
+        "The batches fail and the job with them, but every record counts as predicted, as it lies in S3; a retry finds "
+        "nothing to run.",
+        [
+            Case(
+                JOBS,
+                one_batch(),
+                Expect("FAILED", TOLERANCE),
+                lambda place: [invoking(place, "StoreResults", lost="error")],
+                then=nothing_to_retry,
+            )
         ],
     )
 
@@ -145,6 +170,7 @@ FAULTS: tuple[Fault, ...] = (
         message="'mean'",
     ),
     another_shape(),
+    answers_lost(),
     for_ever(
         "answer-over-256-kib",
         "The function's answer is larger than a state may be",

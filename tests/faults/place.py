@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -93,7 +94,7 @@ class Place:
         if self.status == "REFUSED":
             return
         if self.over.is_job:
-            self.job = progress.watch(self.stack, self.name, lambda _counts: None)
+            self.job = progress.watch(self.stack, self.name, lambda _counts: None, lambda _seconds: time.sleep(0.02))
             self.status, self.error, self.cause = self.job.status, self.job.error, self.job.cause or ""
             return
         states = self.deployment.client("stepfunctions")

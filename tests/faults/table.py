@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults import data_sets, functions, model, records, requests, store
+from tests.faults import data_sets, functions, model, orchestration, records, requests, store
 from tests.faults.fault import Case, Fault, Over
 
 FAULTS: tuple[Fault, ...] = (
@@ -12,6 +12,7 @@ FAULTS: tuple[Fault, ...] = (
     *functions.FAULTS,
     *model.FAULTS,
     *store.FAULTS,
+    *orchestration.FAULTS,
 )
 
 

@@ -741,15 +741,19 @@ def test_a_redrive_goes_on_with_the_run_that_failed_last_and_not_with_one_that_w
     working(work)
 
 
-def test_a_redrive_needs_its_own_grant() -> None:
+@pytest.mark.parametrize(
+    ("kind", "action"), [("STANDARD", "states:RedriveExecution"), ("EXPRESS", "states:StartExecution")]
+)
+def test_a_redrive_needs_the_grant_that_its_children_need(kind: str, action: str) -> None:
     async def work() -> None:
         aws = FakeS3({"f": failing(1)})
-        running = Running({"M": distributed(CALL, Items=[1])}, aws=aws)
+        running = Running({"M": distributed(CALL, kind=kind, Items=[1])}, aws=aws)
         await running.end()
-        aws.denied.add("states:RedriveExecution")
+        aws.denied.add(action)
         done = await redriven(running)
         assert done.error == "StepFunctions.AccessDeniedException"
-        assert f"states:RedriveExecution on resource: {running.execution.arn}" in str(done.cause)
+        resource = running.execution.arn if kind == "STANDARD" else running.execution.machine_arn
+        assert f"{action} on resource: {resource}" in str(done.cause)
 
     working(work)
 
