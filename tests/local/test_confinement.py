@@ -100,6 +100,7 @@ def test_a_run_listens_on_this_machine_alone_knows_no_secret_and_writes_in_its_f
         request = json.loads((ROOT / "examples" / "request.json").read_text())
         for stack in STACKS:
             Account(aws.ready).run(stack, request)
+        assert [it.stat().st_mode & 0o077 for it in (ROOT / "build" / "local").glob("run-*")] == [0]
         # Loopback, of IPv4; the model server is a listener of its own.
         assert listening(descendants(os.getpid())) == {"0100007F"}
 
