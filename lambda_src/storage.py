@@ -35,6 +35,9 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 THREADS = 16
 """How many objects a function reads at once; the client has as many connections."""
 
+PART_BYTES = 2**20
+"""How much of an object is read at a time where it is read line by line."""
+
 ONE_TRY = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10, max_pool_connections=THREADS)
 """The state machine counts the tries; retries under retries multiply."""
 
@@ -72,13 +75,21 @@ def read(key: str, byte_range: str | None = None) -> bytes:
 
 
 def lines(key: str) -> Iterator[bytes]:
-    """An object's lines, one after the other; no more than one of them is in memory. Raises as `read` does."""
+    """An object's lines, one after the other; no more than one of them is in memory. Raises as `read` does.
+
+    botocore's `iter_lines` looks at all of a line again with each kilobyte: one of 6 MB took it 40 seconds.
+    """
+    rest = b""
     try:
-        yield from client().get_object(Bucket=bucket(), Key=key)["Body"].iter_lines()
+        for part in client().get_object(Bucket=bucket(), Key=key)["Body"].iter_chunks(PART_BYTES):
+            *whole, rest = (rest + part).split(b"\n")
+            yield from whole
     except ClientError as error:
         raise explained(error) from error
     except UNREACHABLE as error:
         raise S3Unavailable(str(error)) from error
+    if rest:
+        yield rest
 
 
 def put_once(key: str, body: bytes, content_type: str = "application/x-ndjson") -> None:

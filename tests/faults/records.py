@@ -22,6 +22,7 @@ HOSTILE_IDS = [
 ]
 """Ids that stand for their records as they are."""
 
+HALVES = among(changed(id=HALF_A_PAIR))
 LARGE = {**good(1)[0], "note": "x" * 262_144}
 HUGE = {**good(1)[0], "note": "x" * 6 * 2**20}
 
@@ -194,6 +195,20 @@ FAULTS: tuple[Fault, ...] = (
         "Predicted under just these ids.",
         *[(changed(id=name), None, "") for name in [*HOSTILE_IDS, 0, -1, 2**63 - 1]],
     ),
+    Fault(
+        "half-a-character",
+        "records",
+        "An id with half a surrogate pair, which JSON can name and UTF-8 has no bytes for",
+        "A request is refused at StartExecution; in a JSON array the record is rejected as `InvalidId`.",
+        [
+            Case(REQUESTS, Sent(HALVES), Expect("REFUSED", "InvalidExecutionInput", calls=0)),
+            Case(
+                JOBS,
+                Sent(HALVES, file="half.json", body=json.dumps(HALVES).encode()),
+                Expect(rejected={"InvalidId": 1}, said={"InvalidId": "Unicode text"}),
+            ),
+        ],
+    ),
     row(
         "useless-ids",
         "Ids that are no text or whole number, or longer than 256 characters",
@@ -224,11 +239,16 @@ FAULTS: tuple[Fault, ...] = (
         "too-large-for-the-endpoint",
         "records",
         "A record of 6 MB",
-        "It never reaches the model: a request is refused, a job rejects the record as `RecordTooLarge`.",
+        "It never reaches the model: refused, failed or rejected as one of 256 KiB is.",
         [
             Case(REQUESTS, Sent([HUGE]), Expect("REFUSED", "ValidationException", calls=0)),
             Case(
-                JOBS,
+                [Over.JOB],
+                Sent([*good(2), HUGE, *good(2)], options={"tolerate": 20}),
+                Expect(failed={"States.DataLimitExceeded": 1}, calls=2),
+            ),
+            Case(
+                [Over.JOB_ML],
                 Sent(
                     [good(1)[0], None],
                     objects={"a.json": json.dumps(good(1)[0]).encode(), "b.json": json.dumps(HUGE).encode()},
