@@ -226,10 +226,8 @@ def part_key(prefix: str, kind: Literal["predictions", "rejected"], first_index:
 
 def json_lines(rows: list[dict[str, Json]]) -> bytes:
     """Rows as JSON Lines in UTF-8; the same rows always give the same bytes."""
-    return b"".join(
-        json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
-        for row in rows
-    )
+    encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+    return "".join(f"{encode(row)}\n" for row in rows).encode("utf-8", "surrogatepass")
 
 
 def read_json_lines(body: bytes) -> Iterator[dict[str, Json]]:

@@ -115,7 +115,7 @@ class Functions:
         role, name = str(config.get("Role", "")), str(config["FunctionName"])
         credentials = ministack.role_session(role, name, service="lambda.amazonaws.com", source_arn=unqualified)
         seen = ("Handler", "Runtime", "MemorySize", "Environment", "LoggingConfig")
-        settings = json.dumps({name: config.get(name) for name in seen}, sort_keys=True)
+        settings = repr([config.get(name) for name in seen])
         wanted = _Version(str(config.get("CodeSha256")), settings, credentials.access_key)
         known = self._warm.get(arn)
         if known is not None:

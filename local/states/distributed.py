@@ -11,7 +11,7 @@ from lambda_src.contract import MAX_STATE_BYTES
 from local.states import definition as d
 from local.states.batches import Batch, Limits, batched, single
 from local.states.conductor import Conductor
-from local.states.expressions import EvaluationFailed, Expression, Scope
+from local.states.expressions import EvaluationFailed, Expression, Scope, picker
 from local.states.failures import RESULT_WRITER_FAILED, RUNTIME, StateFailure
 from local.states.fanout import items_of
 from local.states.map_run import MapRun, Tolerance
@@ -69,7 +69,7 @@ async def distributed_map(visit: Visit, state: d.DistributedMap) -> Json:
             run.etag = items.etag
         else:
             run.items.total = len(items)
-        source = _each(items)
+        source = aiter(items) if isinstance(items, ItemSource) else _each(items)
         batches = batched(source, select, limits) if limits else single(source, select)
         rows = await conductor.conduct(batches)
     except EvaluationFailed as problem:
@@ -112,13 +112,9 @@ def _source(visit: Visit, reader: d.Reader) -> ItemSource:
     )
 
 
-async def _each(items: ItemSource | list[Json]) -> AsyncIterator[Json]:
-    if isinstance(items, ItemSource):
-        async for item in items:
-            yield item
-    else:
-        for item in items:
-            yield item
+async def _each(items: list[Json]) -> AsyncIterator[Json]:
+    for item in items:
+        yield item
 
 
 def _selector(visit: Visit, state: d.DistributedMap) -> Callable[[int, Json], Json]:
@@ -126,6 +122,8 @@ def _selector(visit: Visit, state: d.DistributedMap) -> Callable[[int, Json], Js
     render = state.item_selector
     if render is None:
         return lambda _index, value: value
+    if (pick := picker(render)) is not None:
+        return pick
     scope = visit.scope()
     context = scope.states["context"]
 

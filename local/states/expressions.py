@@ -58,11 +58,38 @@ def compile_template(value: Json, location: str) -> Render:
         return Expression(value[2:-2].strip(), location).evaluate
     if isinstance(value, dict) and _has_expression(value):
         fields = {name: compile_template(inner, f"{location}/{name}") for name, inner in value.items()}
-        return lambda scope: {name: render(scope) for name, render in fields.items()}
+        return _Fields(fields)
     if isinstance(value, list) and _has_expression(value):
         parts = [compile_template(inner, f"{location}[{index}]") for index, inner in enumerate(value)]
         return lambda scope: [render(scope) for render in parts]
     return lambda _scope: value
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """An object of a template."""
+
+    renders: dict[str, Render]
+
+    def __call__(self, scope: Scope) -> Json:
+        return {name: render(scope) for name, render in self.renders.items()}
+
+
+def picker(render: Render) -> Callable[[int, Json], Json] | None:
+    """What `render` makes of an item's index and value, where it is an object of nothing but these two; or None.
+
+    That is what most ItemSelectors are, and a scope for each item costs more than all the rest of reading it.
+    """
+    if not isinstance(render, _Fields):
+        return None
+    sources = {name: getattr(getattr(field, "__self__", None), "source", "") for name, field in render.renders.items()}
+    if not _OF_AN_ITEM.keys() >= set(sources.values()):
+        return None
+    picks = [(name, _OF_AN_ITEM[source]) for name, source in sources.items()]
+    return lambda index, value: {name: (index, value)[pick] for name, pick in picks}
+
+
+_OF_AN_ITEM = {"$states.context.Map.Item.Index": 0, "$states.context.Map.Item.Value": 1}
 
 
 def _has_expression(value: Json) -> bool:

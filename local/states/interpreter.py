@@ -94,7 +94,7 @@ class Visit:
         self.entered = branch.note(
             f"{state.type}StateEntered", {"name": state.name, "input": value}, "stateEnteredEventDetails"
         )
-        self._time = datetime.now(UTC)
+        self._time = timestamp(datetime.now(UTC))
 
     async def take(self) -> tuple[Json, str | None]:
         """The state's output and the name of the next state, None at the end. Raises `StateFailure`."""
@@ -253,7 +253,7 @@ class Visit:
     def scope(self, **more: Json) -> Scope:
         """What this state's expressions see; `more` adds `result` or `errorOutput` to `$states`."""
         state = {
-            "EnteredTime": timestamp(self._time),
+            "EnteredTime": self._time,
             "Name": self.state.name,
             "RetryCount": self.retries,
         }

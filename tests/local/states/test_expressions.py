@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local.states.expressions import EvaluationFailed, Expression, Scope, compile_template, is_expression
+from local.states.expressions import EvaluationFailed, Expression, Scope, compile_template, is_expression, picker
 from tests.local.states.fake_aws import evaluate
 
 Json = Any
@@ -283,3 +283,27 @@ def test_states_read_from_the_input_are_what_a_variable_would_give(source: str) 
             Expression(source, "Output").evaluate(scope)
     else:
         assert Expression(source, "Output").evaluate(scope) == expected
+
+
+INDEX, VALUE = "{% $states.context.Map.Item.Index %}", "{% $states.context.Map.Item.Value %}"
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=3),
+)
+
+
+@given(st.integers(0, 9), VALUES, st.sampled_from([{"index": INDEX, "record": VALUE}, {"a": VALUE, "b": VALUE}]))
+def test_what_is_picked_of_an_item_is_what_its_template_renders(index: int, value: Json, template: Json) -> None:
+    render = compile_template(template, "ItemSelector")
+    pick = picker(render)
+    assert pick is not None
+    context = {"Map": {"Item": {"Index": index, "Value": value}}}
+    assert pick(index, value) == render(Scope({"input": {}, "context": context}, {}))
+
+
+@pytest.mark.parametrize(
+    "template",
+    [VALUE, {"a": VALUE, "b": 1}, {"a": VALUE, "b": "{% $states.context.Map.Item.Value.Key %}"}, {"a": {"b": VALUE}}],
+)
+def test_nothing_else_is_picked_of_an_item(template: Json) -> None:
+    assert picker(compile_template(template, "ItemSelector")) is None
