@@ -1,9 +1,13 @@
-"""The CDK app: picks the stage (`-c stage=prod`; without it `local`) and builds both stacks."""
+"""The CDK app: picks the stage (`-c stage=prod`; without it `local`) and builds both stacks.
+
+`-c customer_key=true` (or `false`) overrides that setting of the stage.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aws_cdk import App
@@ -17,11 +21,14 @@ CONTEXT: dict[str, list[str]] = {"aws:cdk:bundling-stacks": []}
 """Functions go up as they were built: no stack is left for the CDK to bundle in Docker. The CLI sends a
 value of its own, so this has to come after it."""
 
+SWITCHES = ("customer_key",)
+"""The settings that the context may turn on and off in any stage."""
+
 
 def build(context: Mapping[str, Any] | None = None, outdir: str | None = None, settings: Settings | None = None) -> App:
     """Both stacks, by default in the context's stage, to be written to `outdir` (by default where the CLI says).
 
-    Raises `ValueError` for an unknown stage, and `BuildError`."""
+    Raises `ValueError` for an unknown stage or what is no switch's value, and `BuildError`."""
     app = App(context=context, outdir=outdir, post_cli_context=CONTEXT)
     settings = settings or stage_settings(app)
     MlWorkflowStack(app, "MlWorkflowStack", settings=settings)
@@ -30,12 +37,21 @@ def build(context: Mapping[str, Any] | None = None, outdir: str | None = None, s
 
 
 def stage_settings(app: App) -> Settings:
-    """The settings of the context's stage; raises `ValueError` for an unknown one."""
+    """The settings of the context's stage with its switches; raises `ValueError` for an unknown one."""
     given = app.node.try_get_context("stage")
     stage = "local" if given is None else str(given)
     if stage not in STAGES:
         raise ValueError(f"stage: expected one of {', '.join(STAGES)}, received {stage}")
-    return STAGES[stage]
+    return replace(STAGES[stage], **switched(app))
+
+
+def switched(app: App) -> dict[str, Any]:
+    """The settings that the context turns on or off."""
+    given = {name: app.node.try_get_context(name) for name in SWITCHES}
+    for name, value in given.items():
+        if value is not None and str(value).lower() not in ("true", "false"):
+            raise ValueError(f"{name}: expected true or false, received {value}")
+    return {name: str(value).lower() == "true" for name, value in given.items() if value is not None}
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def deployed(folder: Path) -> Iterator[Deployed]:
     """Starts an embedded AWS and deploys the app."""
     with embedded(folder / "aws.log", folder / "data", 0) as ready:
         cdk = Cdk(ready, folder)
-        cdk.prepare("local")
+        cdk.prepare({"stage": "local"})
         cdk.deploy()
         yield Deployed(ready, _server_process(int(ready.endpoint.rpartition(":")[2])))
 

@@ -4,7 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -39,10 +39,15 @@ class Cdk:
     def assembly(self) -> Path:
         return self.folder / "cdk.out"
 
-    def prepare(self, stage: str) -> None:
-        """Bootstraps the account and synthesizes the app, side by side: neither needs the other."""
+    def prepare(self, context: Mapping[str, str]) -> None:
+        """Bootstraps the account and synthesizes the app, side by side: neither needs the other.
+
+        `context` is what the app reads, as the CLI takes it by `-c name=value`: the stage above all.
+        """
         environment = f"aws://{self.ready.account}/{self.ready.region}"
-        output = ["--quiet", "--output", str(self.assembly), "-c", f"stage={stage}"]
+        output = ["--quiet", "--output", str(self.assembly)]
+        for name, value in context.items():
+            output += ["-c", f"{name}={value}"]
         with self._started("bootstrap", [environment], cwd=self.folder) as bootstrap:
             with self._started("synth", output) as synth:
                 self._finish("synth", synth)

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     interrupt.catch()
     try:
         given, rules = faults.load(options.faults) if options.faults else ([], [])
-        with _deployed(options.port, options.stage, progress := _Progress()) as ready:
+        with _deployed(
+            options.port, {"stage": options.stage, **dict(options.context)}, progress := _Progress()
+        ) as ready:
             if given:
                 faults.add(ready, given, counting=False)
                 for rule in rules:
@@ -104,6 +106,14 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--port", type=_port, default=0, help="the port on 127.0.0.1 (default: a free one)")
         command.add_argument("--stage", default="local", help="the stage to deploy (default: local)")
         command.add_argument(
+            *("-c", "--context"),
+            type=_context,
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="a setting to turn on or off, as `cdk deploy` takes it: customer_key=true",
+        )
+        command.add_argument(
             "--faults",
             type=Path,
             metavar="FILE",
@@ -120,8 +130,15 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _context(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"expected a name and a value such as customer_key=true, received {text!r}")
+    return name, value
+
+
 @contextmanager
-def _deployed(port: int, stage: str, progress: _Progress) -> Iterator[Ready]:
+def _deployed(port: int, context: Mapping[str, str], progress: _Progress) -> Iterator[Ready]:
     """The embedded AWS with both stacks. The run's folder is kept when it fails: it holds the logs."""
     node()
     folder = _run_folder()
@@ -129,7 +146,7 @@ def _deployed(port: int, stage: str, progress: _Progress) -> Iterator[Ready]:
     with embedded(folder / "aws.log", BUILD, port) as ready:
         cdk = Cdk(ready, folder)
         progress(f"{ready.endpoint} answers; bootstrapping the account and synthesizing the app")
-        cdk.prepare(stage)
+        cdk.prepare(context)
         progress(f"deploying {' and '.join(STACKS)}")
         cdk.deploy()
         progress("deployed")

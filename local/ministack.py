@@ -9,6 +9,7 @@ what an upgrade would have to keep. What is changed, and why:
   only if the signature covers its body and every header of AWS's own.
 - A request signed for a service that MiniStack does not have is refused; it would be taken for S3.
 - A request counts as encrypted, as AWS's endpoints are: the policies that ask for it are the templates' own.
+- A bucket that a template encrypts with a key has its objects read and written by those only who may use the key.
 - Its start-up hooks (Docker clean-up, init scripts, listeners on further ports) never run.
 """
 
@@ -76,6 +77,7 @@ _actions = _import("core.iam_actions")
 _responses = _import("core.responses")
 _router = _import("core.router")
 _iam_service = _import("services.iam")
+_kms = _import("services.kms")
 _lambda = _import("services.lambda_svc")
 _logs = _import("services.cloudwatch_logs")
 _s3 = _import("services.s3")
@@ -296,16 +298,22 @@ def _pattern(written: str, ignore_case: bool) -> re.Pattern[str]:
 _iam._fnmatch_compile = _pattern
 
 
-def authorize(access_key: str, action: str, resource: str, *, region: str) -> str | None:
-    """None when IAM allows the action on the resource to the key's owner, or else AWS's message."""
-    key = (access_key, action, resource, region, _responses.get_account_id())
-    message: str | None = _decisions.found(key, lambda: _decision(access_key, action, resource, region))
+def authorize(
+    access_key: str, action: str, resource: str, *, region: str, context: Mapping[str, str] | None = None
+) -> str | None:
+    """None when IAM allows the action on the resource to the key's owner, or else AWS's message.
+
+    `context` has what the service says of the request to conditions, such as `kms:ViaService`.
+    """
+    said = tuple((context or {}).items())
+    key = (access_key, action, resource, region, said, _responses.get_account_id())
+    message: str | None = _decisions.found(key, lambda: _decision(access_key, action, resource, region, dict(said)))
     return message
 
 
-def _decision(access_key: str, action: str, resource: str, region: str) -> str | None:
+def _decision(access_key: str, action: str, resource: str, region: str, context: dict[str, str]) -> str | None:
     service = action.partition(":")[0]
-    denied = _iam.enforce(access_key, action, service, region, resource)
+    denied = _iam.enforce(access_key, action, service, region, resource, service_context=context)
     if denied is None:
         return None
     if isinstance(denied, _iam.AuthError):
@@ -474,6 +482,119 @@ def _delete_empty_bucket(physical_id: str, properties: dict[str, Any]) -> None:
 
 
 _provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]["delete"] = _delete_empty_bucket
+
+
+def _encrypting(provision: Callable[..., tuple[str, dict[str, Any]]]) -> Callable[..., tuple[str, dict[str, Any]]]:
+    """MiniStack would leave a bucket's default encryption out. The properties are the last but one argument."""
+
+    def provision_encrypted(*args: Any) -> tuple[str, dict[str, Any]]:
+        name, attributes = provision(*args)
+        rules = args[-2].get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration", [])
+        _s3._bucket_encryption.pop(name, None)
+        for rule in rules:
+            default = rule.get("ServerSideEncryptionByDefault", {})
+            if default.get("KMSMasterKeyID"):
+                _s3._bucket_encryption[name] = (
+                    f'<ServerSideEncryptionConfiguration xmlns="{_s3.S3_NS}"><Rule><ApplyServerSideEncryptionByDefault>'
+                    f"<SSEAlgorithm>{default['SSEAlgorithm']}</SSEAlgorithm>"
+                    f"<KMSMasterKeyID>{default['KMSMasterKeyID']}</KMSMasterKeyID></ApplyServerSideEncryptionByDefault>"
+                    f"<BucketKeyEnabled>{str(rule.get('BucketKeyEnabled', False)).lower()}</BucketKeyEnabled>"
+                    "</Rule></ServerSideEncryptionConfiguration>"
+                )
+        return name, attributes
+
+    return provision_encrypted
+
+
+for _name in ("create", "update"):
+    _handlers = _provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
+    _handlers[_name] = _encrypting(_handlers[_name])
+
+_groups = _provisioners._RESOURCE_HANDLERS["AWS::Logs::LogGroup"]
+_create_group, _update_group = _groups["create"], _groups["update"]
+_LOG_KEY_USES = ("Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo", "GenerateDataKey", "DescribeKey")
+
+
+def _check_log_key(group: str, key: str | None) -> None:
+    """CloudWatch takes no key that its own service may not use for the very group: only the key's policy can say so.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
+    """
+    if not key:
+        return
+    account, region = here()
+    arn = f"arn:aws:logs:{region}:{account}:log-group:{group}"
+    found = _kms.key_policy_for_arn(key)
+    for use in _LOG_KEY_USES:
+        context = _iam.EvalContext(
+            principal_arn=(service := f"logs.{region}.amazonaws.com"),
+            principal_type="Service",
+            principal_account=account,
+            action=f"kms:{use}",
+            resource_arn=key,
+            region=region,
+            service_context={"kms:encryptioncontext:aws:logs:arn": arn},
+        )
+        if not found or _iam.evaluate_resource_policy(found[0], context, service).decision != "Allow":
+            raise ValueError(
+                f'Resource handler returned message: "The specified KMS key does not exist or is not allowed to be '
+                f"used with Arn '{arn}'\""
+            )
+
+
+def _create_named_group(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
+    """CloudFormation's own names for log groups begin with the stack's, which a key's policy may ask for."""
+    name = properties.get("LogGroupName") or physical_name(stack_name, logical_id, max_length=512)
+    _check_log_key(name, properties.get("KmsKeyId"))
+    made: tuple[str, dict[str, Any]] = _create_group(logical_id, {**properties, "LogGroupName": name}, stack_name)
+    return made
+
+
+def _update_named_group(
+    physical_id: str, old: dict[str, Any], new: dict[str, Any], stack_name: str, logical_id: str | None = None
+) -> tuple[str, dict[str, Any]]:
+    was, name = old.get("LogGroupName") or physical_id, new.get("LogGroupName") or physical_id
+    _check_log_key(name, new.get("KmsKeyId"))
+    made: tuple[str, dict[str, Any]] = _update_group(
+        physical_id, {**old, "LogGroupName": was}, {**new, "LogGroupName": name}, stack_name, logical_id
+    )
+    return made
+
+
+_groups["create"], _groups["update"] = _create_named_group, _update_named_group
+
+_OBJECT_KEY_USES = {
+    # What a request for an object has the caller use the bucket's key for, by what its query asks for.
+    ("GET", ""): ("kms:Decrypt",),
+    ("PUT", ""): ("kms:GenerateDataKey",),
+    ("PUT", "uploadId"): ("kms:Decrypt", "kms:GenerateDataKey"),
+    ("POST", "uploads"): ("kms:GenerateDataKey",),
+    ("POST", "uploadId"): ("kms:Decrypt",),
+}
+_SUBRESOURCES = frozenset({"acl", "attributes", "legal-hold", "retention", "tagging", "torrent", "uploads", "uploadId"})
+
+
+def _key_refusal(access_key: str, region: str, method: str, path: str, query: Mapping[str, Any]) -> str | None:
+    """Why the caller may not use the key of the object's bucket for this request; None when it may, or needs none.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
+    """
+    bucket, _, key = path.removeprefix("/").partition("/")
+    encrypted = _s3._bucket_encryption.get(bucket)
+    if not key or not encrypted:
+        return None
+    asked = next((name for name in query if name in _SUBRESOURCES), "")
+    uses = _OBJECT_KEY_USES.get((method, asked), ())
+    master = encrypted.partition("<KMSMasterKeyID>")[2].partition("<")[0]
+    if not uses or not master:
+        return None
+    whole = "<BucketKeyEnabled>true<" in encrypted
+    context = {
+        "kms:ViaService": f"s3.{region}.amazonaws.com",
+        "kms:EncryptionContext:aws:s3:arn": f"arn:aws:s3:::{bucket}" + ("" if whole else f"/{key}"),
+    }
+    refusals = (authorize(access_key, use, master, region=region, context=context) for use in uses)
+    return next((refusal for refusal in refusals if refusal), None)
 
 
 def physical_name(stack_name: str, logical_id: str, *, max_length: int, replacing: bool = False) -> str:
@@ -802,6 +923,12 @@ async def _serve(scope: Message, headers: dict[str, str], query: dict[str, list[
     elif service not in _SCOPES or scope["path"].startswith(_INTERNAL):
         await _reply(send, _unknown_service(service, headers))
     else:
+        if service == "s3":
+            _responses.set_request_account_id(access_key)
+            refusal = _key_refusal(access_key, region, scope["method"], scope["path"], query)
+            if refusal is not None:
+                await _reply(send, _refusal(service, headers, "AccessDenied", refusal))
+                return
         _verified.set(access_key)
         await _pass_on(service, scope, _replay(body), send)
 

@@ -12,6 +12,7 @@ from stacks.constructs.inference_chain import InferenceChain, Store
 from stacks.constructs.model_build import model_archive
 from stacks.constructs.model_endpoint import ModelEndpoint
 from stacks.constructs.predictor import EndpointPredictor
+from stacks.constructs.protection import protection
 from stacks.constructs.python_function import PythonFunction
 from stacks.constructs.workflow import Workflow
 from stacks.settings import Settings
@@ -21,14 +22,23 @@ class InferenceStack(Stack):
     """Takes a request; its output is `{"results": "s3://...", "predicted": count, "rejected": [...]}`. Or a job."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
-        super().__init__(scope, construct_id, env=Environment(region=settings.region))
-        self.data = DataBucket(self, "Data", settings=settings)
-        self.endpoint = ModelEndpoint(self, "Model", archive=model_archive(), settings=settings)
+        super().__init__(
+            scope,
+            construct_id,
+            env=Environment(region=settings.region),
+            tags=settings.tags,
+            termination_protection=settings.termination_protection,
+        )
+        guarded = protection(self, settings)
+        self.data = DataBucket(self, "Data", settings=settings, protection=guarded)
+        self.endpoint = ModelEndpoint(self, "Model", archive=model_archive(), settings=settings, protection=guarded)
         bucket = {"DATA_BUCKET": self.data.bucket.bucket_name}
         self.preprocess = PythonFunction(
-            self, "PreprocessData", module="preprocess", settings=settings, environment=bucket
+            self, "PreprocessData", module="preprocess", settings=settings, protection=guarded, environment=bucket
         )
-        self.store = PythonFunction(self, "StoreResults", module="store_results", settings=settings, environment=bucket)
+        self.store = PythonFunction(
+            self, "StoreResults", module="store_results", settings=settings, protection=guarded, environment=bucket
+        )
         self.data.grant_store(self.store.role, f"{request_prefix('*')}")
         predictor = EndpointPredictor(
             self.endpoint,
@@ -45,7 +55,12 @@ class InferenceStack(Stack):
             split_calls=settings.split_calls,
         )
         self.workflow = Workflow(
-            self, "Workflow", chain=request.chain, settings=settings, timeout=settings.machine_timeout
+            self,
+            "Workflow",
+            chain=request.chain,
+            settings=settings,
+            timeout=settings.machine_timeout,
+            protection=guarded,
         )
         self.job = BatchJob(
             self,
@@ -55,6 +70,7 @@ class InferenceStack(Stack):
             predictor=predictor,
             store=self.store,
             settings=settings,
+            protection=guarded,
         )
         CfnOutput(self, "StateMachineArn", value=self.workflow.state_machine.state_machine_arn)
         CfnOutput(self, "BatchJobArn", value=self.job.workflow.state_machine.state_machine_arn)

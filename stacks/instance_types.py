@@ -35,6 +35,13 @@ _FAMILIES_BY_SIZES = {
 SIZES = {family: sizes.split() for sizes, families in _FAMILIES_BY_SIZES.items() for family in families.split()}
 """The sizes of each family."""
 
+_WITH_DISKS = {
+    *("c5d", "c6gd", "m5d", "m6gd", "r5d", "r6gd", "r7gd"),
+    *("g4dn", "g5", "g6", "g6e", "g7", "g7e", "dl1"),
+    *("p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300", "p6e-gb200"),
+    *("trn1", "trn1n", "trn2"),
+}
+
 
 def allowed(instance_type: str) -> str | None:
     """What an instance type must be, in words, when it is none that SageMaker knows; else None."""
@@ -45,3 +52,11 @@ def allowed(instance_type: str) -> str | None:
     if size not in SIZES[family]:
         return f"a size of ml.{family} ({', '.join(SIZES[family])})"
     return None
+
+
+def has_disks(instance_type: str) -> bool:
+    """Whether the instances have disks of their own (NVMe), which their hardware encrypts.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/InstanceStorage.html#instance-store-volumes
+    """
+    return instance_type.split(".")[1] in _WITH_DISKS

@@ -10,6 +10,7 @@ from stacks.constructs.batch_job import BatchJob
 from stacks.constructs.data_bucket import DataBucket
 from stacks.constructs.model_build import unpacked_model
 from stacks.constructs.predictor import FunctionPredictor
+from stacks.constructs.protection import protection
 from stacks.constructs.python_function import PythonFunction
 from stacks.constructs.workflow import Workflow
 from stacks.settings import Settings
@@ -19,19 +20,37 @@ class MlWorkflowStack(Stack):
     """Takes a request; its output is `{"predictions": [...], "rejected": [...]}`. Or takes a job."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
-        super().__init__(scope, construct_id, env=Environment(region=settings.region))
-        self.data = DataBucket(self, "Data", settings=settings)
+        super().__init__(
+            scope,
+            construct_id,
+            env=Environment(region=settings.region),
+            tags=settings.tags,
+            termination_protection=settings.termination_protection,
+        )
+        guarded = protection(self, settings)
+        self.data = DataBucket(self, "Data", settings=settings, protection=guarded)
         bucket = {"DATA_BUCKET": self.data.bucket.bucket_name}
-        self.preprocess = PythonFunction(self, "Preprocess", module="preprocess", settings=settings, environment=bucket)
-        self.predict = PythonFunction(self, "Predict", module="predict", settings=settings, model=unpacked_model())
-        self.store = PythonFunction(self, "StoreResults", module="store_results", settings=settings, environment=bucket)
+        self.preprocess = PythonFunction(
+            self, "Preprocess", module="preprocess", settings=settings, protection=guarded, environment=bucket
+        )
+        self.predict = PythonFunction(
+            self, "Predict", module="predict", settings=settings, protection=guarded, model=unpacked_model()
+        )
+        self.store = PythonFunction(
+            self, "StoreResults", module="store_results", settings=settings, protection=guarded, environment=bucket
+        )
         predictor = FunctionPredictor(self.predict, name="Predict", concurrency=settings.function_concurrency)
 
         request = AnswerChain(
             self, "Steps", preprocess=self.preprocess, predictor=predictor, split_calls=settings.split_calls
         )
         self.workflow = Workflow(
-            self, "Workflow", chain=request.chain, settings=settings, timeout=settings.machine_timeout
+            self,
+            "Workflow",
+            chain=request.chain,
+            settings=settings,
+            timeout=settings.machine_timeout,
+            protection=guarded,
         )
         self.job = BatchJob(
             self,
@@ -41,6 +60,7 @@ class MlWorkflowStack(Stack):
             predictor=predictor,
             store=self.store,
             settings=settings,
+            protection=guarded,
         )
         CfnOutput(self, "StateMachineArn", value=self.workflow.state_machine.state_machine_arn)
         CfnOutput(self, "BatchJobArn", value=self.job.workflow.state_machine.state_machine_arn)

@@ -51,7 +51,8 @@ class Settings:
     function_timeout: int = 30
     machine_timeout: int = 300
     model_image: str | None = None
-    """An image in ECR that serves script mode; None takes the AWS deep-learning container of the region."""
+    """An image in ECR that serves script mode, best by its digest (`repository@sha256:...`), which nobody can move;
+    None takes the AWS deep-learning container of the region."""
     model_instance_type: str = "ml.m5.large"
     model_instances: int = 1
     endpoint_concurrency: int = 4
@@ -70,6 +71,11 @@ class Settings:
     summarize_timeout: int = 300
     log_retention: RetentionDays = RetentionDays.ONE_MONTH
     removal_policy: RemovalPolicy = RemovalPolicy.DESTROY
+    customer_key: bool = False
+    """Whether a key of the account's own encrypts data, logs, executions and the model's disks. It costs a dollar a
+    month in each stack, and each call of it; without one AWS uses keys of its own."""
+    termination_protection: bool = False
+    """Whether the stacks refuse to be deleted until somebody has turned this off."""
     noncurrent_days: int = 30
     """How long what was overwritten or deleted in the data bucket can be had back."""
     access_log_days: int = 90
@@ -88,8 +94,8 @@ class Settings:
             self._match(
                 "model_image",
                 self.model_image,
-                r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9._/-]+:[\w.-]+",
-                "an image in ECR with its tag, such as 123456789012.dkr.ecr.us-east-1.amazonaws.com/model:1",
+                r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9._/-]+(:[\w.-]+|@sha256:[0-9a-f]{64})",
+                "an image in ECR with its tag or digest, such as 123456789012.dkr.ecr.us-east-1.amazonaws.com/model:1",
             )
         self._within("function_memory", self.function_memory, 128, 10_240)
         # Each batch of a job is an Express execution, and its steps wait a margin longer than their function.
@@ -111,6 +117,11 @@ class Settings:
                 f"machine_timeout: expected more than the {longest_step} seconds that one step may take, "
                 f"received {self.machine_timeout}"
             )
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What CloudFormation puts on every resource of a stack that takes tags."""
+        return {"project": "sluice", "stage": self.stage}
 
     @staticmethod
     def _match(name: str, value: str, pattern: str, allowed: str) -> None:
@@ -136,6 +147,8 @@ PROD = Settings(
     function_memory=1_024,
     model_instances=2,
     log_retention=RetentionDays.ONE_YEAR,
+    customer_key=True,
+    termination_protection=True,
     removal_policy=RemovalPolicy.RETAIN,
 )
 

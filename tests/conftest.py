@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import settings
 
-from local.cdk import Cdk
-from local.embedded import embedded
-from tests.e2e.deployment import ALLOWED, Deployment
+from tests.e2e.deployment import Deployment, deployed
 from tests.synthesis import Synthesis, synthesize
 
 # jsii runs the first Node.js it finds: the pinned one beside this Python, whoever started the tests.
@@ -31,12 +29,6 @@ def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Syn
 
 @pytest.fixture(scope="session")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Both stacks, deployed once. A wait of a second between two tries lasts a millisecond."""
-    folder = tmp_path_factory.mktemp("e2e")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("SLUICE_WAIT_SCALE", "0.001")
-        with embedded(folder / "aws.log", folder, port=0, allowed=folder / ALLOWED) as ready:
-            cdk = Cdk(ready, folder)
-            cdk.prepare("local")
-            cdk.deploy()
-            yield Deployment(ready, folder)
+    """Both stacks, deployed once."""
+    with deployed(tmp_path_factory.mktemp("e2e"), stage="local") as deployment:
+        yield deployment

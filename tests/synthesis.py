@@ -6,7 +6,7 @@ import functools
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ from aws_cdk import App, CloudFormationValidatePlugin, ValidationRuleSource, Val
 
 import app
 from stacks.acknowledgements import Acknowledgement, take_acknowledgements
+from stacks.settings import DEV, Settings
 from stacks.settings import STAGES as SETTINGS
-from stacks.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 STACKS = ("MlWorkflowStack", "InferenceStack")
 STAGES = ("local", "dev", "prod")
-VARIANTS: Mapping[str, Settings] = {**SETTINGS}
+VARIANTS: Mapping[str, Settings] = {
+    **SETTINGS,
+    "dev-key": replace(DEV, customer_key=True),
+}
 """What the template gate judges: each stage, and each choice that changes what a stage deploys."""
 GUARD_RULES = ROOT / "tests" / "gate" / "rules.guard"
 

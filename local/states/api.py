@@ -429,6 +429,7 @@ def _shared(machine: StateMachine, definition: str, role_arn: str, given: Parame
         "roleArn": role_arn,
         "loggingConfiguration": machine.logging,
         "tracingConfiguration": machine.tracing,
+        **({"encryptionConfiguration": machine.encryption} if machine.encryption else {}),
     }
     if _with_data(given):
         described["definition"] = definition

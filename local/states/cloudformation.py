@@ -18,7 +18,7 @@ Properties = dict[str, Json]
 TYPE = "AWS::StepFunctions::StateMachine"
 _KNOWN = frozenset(
     {"DefinitionString", "Definition", "DefinitionS3Location", "DefinitionSubstitutions", "RoleArn", "StateMachineName"}
-    | {"StateMachineType", "LoggingConfiguration", "TracingConfiguration", "Tags"}
+    | {"StateMachineType", "LoggingConfiguration", "TracingConfiguration", "EncryptionConfiguration", "Tags"}
 )
 _MAX_NAME = 80
 _PATCHABLE = frozenset({"DefinitionString", "RoleArn", "LoggingConfiguration", "TracingConfiguration"})
@@ -46,6 +46,7 @@ def resource_type(engine: Engine) -> ministack.ResourceType:
                 role_arn=new["RoleArn"],
                 logging=_camel(new.get("LoggingConfiguration") or {"Level": "OFF", "IncludeExecutionData": False}),
                 tracing=_camel(new.get("TracingConfiguration") or {"Enabled": False}),
+                encryption=_camel(new.get("EncryptionConfiguration") or {"Type": "AWS_OWNED_KEY"}),
             )
         except (ApiError, InvalidDefinition) as problem:
             raise ValueError(_reason(problem)) from problem
@@ -88,6 +89,7 @@ def _create(engine: Engine, name: str, properties: Properties) -> tuple[str, dic
             logging=_camel(logging) if logging else None,
             tracing=_camel(tracing) if tracing else None,
             tags=_tags(properties),
+            encryption=_camel(properties.get("EncryptionConfiguration")),
         )
     except (ApiError, InvalidDefinition) as problem:
         raise ValueError(_reason(problem)) from problem

@@ -26,9 +26,11 @@ class EmbeddedAws:
             raise ServiceError("AccessDeniedException", str(problem), 400) from problem
         return session.access_key
 
-    def authorize(self, access_key: str, action: str, resource: str, region: str) -> str | None:
+    def authorize(
+        self, access_key: str, action: str, resource: str, region: str, context: Mapping[str, str] | None = None
+    ) -> str | None:
         """See `Aws`."""
-        return ministack.authorize(access_key, action, resource, region=region)
+        return ministack.authorize(access_key, action, resource, region=region, context=context)
 
     async def invoke_function(
         self, function: str, payload: bytes, access_key: str, region: str

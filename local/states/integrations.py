@@ -45,8 +45,10 @@ class Aws(Protocol):
         """The access key of a session of the role, assumed as Step Functions for a machine. Raises `ServiceError`."""
         ...
 
-    def authorize(self, access_key: str, action: str, resource: str, region: str) -> str | None:
-        """None when IAM allows it, or else AWS's message."""
+    def authorize(
+        self, access_key: str, action: str, resource: str, region: str, context: Mapping[str, str] | None = None
+    ) -> str | None:
+        """None when IAM allows it, or else AWS's message. `context` is what conditions may ask for."""
         ...
 
     async def invoke_function(self, function: str, payload: bytes, access_key: str, region: str) -> Answer:

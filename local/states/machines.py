@@ -50,6 +50,7 @@ class StateMachine:
     logging: dict[str, Json]
     tracing: dict[str, Json]
     tags: dict[str, str]
+    encryption: dict[str, Json] | None = None
     created: float = field(default_factory=time.time)
     revision: str = ""
 
@@ -86,6 +87,7 @@ class Engine:
         logging: dict[str, Json] | None = None,
         tracing: dict[str, Json] | None = None,
         tags: Mapping[str, str] | None = None,
+        encryption: dict[str, Json] | None = None,
     ) -> StateMachine:
         """Creates a machine; the same one again is no error. Raises `InvalidDefinition` and `ApiError`."""
         name = arn.partition(":stateMachine:")[2]
@@ -101,12 +103,13 @@ class Engine:
             logging or {"level": "OFF", "includeExecutionData": False},
             tracing or {"enabled": False},
             dict(tags or {}),
+            encryption,
         )
         existing = self.machines.get(arn)
         if existing is None:
             self.machines[arn] = wanted
             return wanted
-        compared = ("definition", "kind", "logging", "tracing")
+        compared = ("definition", "kind", "logging", "tracing", "encryption")
         if any(getattr(existing, name) != getattr(wanted, name) for name in compared):
             raise ApiError("StateMachineAlreadyExists", f"State Machine Already Exists: '{arn}'")
         return existing
@@ -119,6 +122,7 @@ class Engine:
         role_arn: str | None = None,
         logging: dict[str, Json] | None = None,
         tracing: dict[str, Json] | None = None,
+        encryption: dict[str, Json] | None = None,
     ) -> StateMachine:
         """Changes what is given; executions under way go on as they began. Raises as `create` does."""
         machine = self.machine(arn)
@@ -129,6 +133,7 @@ class Engine:
         machine.role_arn = role_arn or machine.role_arn
         machine.logging = machine.logging if logging is None else logging
         machine.tracing = machine.tracing if tracing is None else tracing
+        machine.encryption = machine.encryption if encryption is None else encryption
         machine.revision = str(uuid.uuid4())
         return machine
 
@@ -153,6 +158,7 @@ class Engine:
         machine = self.machine(machine_arn)
         name = name or str(uuid.uuid4())
         _check_name(name)
+        self._check_key(machine)
         try:
             problem = f"Input exceeds the maximum of {MAX_STATE_BYTES} bytes"
             if len(compact(value)) <= MAX_STATE_BYTES:
@@ -175,6 +181,20 @@ class Engine:
             self.executions[arn] = execution
         self._go(execution, machine)
         return execution
+
+    def _check_key(self, machine: StateMachine) -> None:
+        """Whether the machine's role may use the key that is to encrypt the execution.
+
+        https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html
+        """
+        key = (machine.encryption or {}).get("kmsKeyId")
+        if not key:
+            return
+        caller = self._aws.access_key(machine.role_arn, machine.arn)
+        context = {"kms:EncryptionContext:aws:states:stateMachineArn": machine.arn}
+        for action in ("kms:GenerateDataKey", "kms:Decrypt"):
+            if refusal := self._aws.authorize(caller, action, key, machine.region, context):
+                raise ApiError("KmsAccessDeniedException", refusal)
 
     def _go(self, execution: Execution, machine: StateMachine) -> None:
         running = Running(self._aws, self.clock, machine, execution, self.children, self.callbacks)

@@ -18,6 +18,7 @@ from stacks.constructs.function_step import PAYLOAD, FunctionStep
 from stacks.constructs.inference_chain import InferenceChain, Store
 from stacks.constructs.narrow_access import CsvReader, JsonLinesReader, JsonReader, MapRunWriter, ObjectsReader
 from stacks.constructs.predictor import Predictor
+from stacks.constructs.protection import Protection
 from stacks.constructs.python_function import PythonFunction
 from stacks.constructs.records_map import OBJECT, RecordsMap
 from stacks.constructs.records_map_like import RecordsMapLike
@@ -50,6 +51,7 @@ class BatchJob(Construct):
         predictor: Predictor,
         store: PythonFunction,
         settings: Settings,
+        protection: Protection,
     ) -> None:
         super().__init__(scope, construct_id)
         self.data = data
@@ -64,6 +66,7 @@ class BatchJob(Construct):
             "CheckJob",
             module="check_job",
             settings=settings,
+            protection=protection,
             environment={
                 "DATA_BUCKET": data.bucket.bucket_name,
                 "BATCH_SIZE": str(settings.batch_size),
@@ -77,6 +80,7 @@ class BatchJob(Construct):
             "Summarize",
             module="summarize",
             settings=settings,
+            protection=protection,
             timeout=settings.summarize_timeout,
             environment={
                 "DATA_BUCKET": data.bucket.bucket_name,
@@ -92,8 +96,14 @@ class BatchJob(Construct):
         data.grant_store(self.summarize.role, SUMMARIES)
 
         self.workflow = Workflow(
-            self, "Workflow", chain=self._states(), settings=settings, timeout=settings.job_timeout
+            self,
+            "Workflow",
+            chain=self._states(),
+            settings=settings,
+            timeout=settings.job_timeout,
+            protection=protection,
         )
+        data.grant_key(self.workflow.state_machine, write=True)
         self._grant_map_runs(self.workflow.state_machine)
 
     def _states(self) -> sfn.IChainable:

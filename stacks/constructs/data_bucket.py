@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from stacks.constructs.protection import Protection
 from stacks.settings import Settings
 
 ABORT_AFTER, ACCESS_LOGS = 7, "access/"
@@ -22,10 +24,13 @@ class DataBucket(Construct):
     overwritten or deleted can be had back for `noncurrent_days`.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, protection: Protection) -> None:
         super().__init__(scope, construct_id)
+        self.key = protection.key
+        # S3 delivers its logs to no bucket with a customer's key.
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/ServerLogs.html
         self.logs = self._bucket("Logs", settings, expiration=Duration.days(settings.access_log_days))
-        self.bucket = self._bucket("Bucket", settings, logs=self.logs)
+        self.bucket = self._bucket("Bucket", settings, logs=self.logs, key=self.key)
 
     def _bucket(
         self,
@@ -34,6 +39,7 @@ class DataBucket(Construct):
         *,
         logs: s3.Bucket | None = None,
         expiration: Duration | None = None,
+        key: kms.IKey | None = None,
     ) -> s3.Bucket:
         kept = Duration.days(settings.noncurrent_days)
         return s3.Bucket(
@@ -41,7 +47,9 @@ class DataBucket(Construct):
             construct_id,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            encryption=s3.BucketEncryption.S3_MANAGED,
+            encryption=s3.BucketEncryption.KMS if key else s3.BucketEncryption.S3_MANAGED,
+            encryption_key=key,
+            bucket_key_enabled=True if key else None,
             enforce_ssl=True,
             minimum_tls_version=1.2,
             versioned=True,
@@ -61,13 +69,25 @@ class DataBucket(Construct):
 
     def grant_store(self, grantee: iam.IGrantable, *keys: str) -> iam.Grant:
         """Lets the grantee write objects with such keys (`requests/*`), and read them to compare."""
+        self.grant_key(grantee, write=True)
         return iam.Grant.add_to_principal(
             grantee=grantee, actions=["s3:GetObject", "s3:PutObject"], resource_arns=self.arns(keys)
         )
 
     def grant_read(self, grantee: iam.IGrantable, *keys: str) -> iam.Grant:
         """Lets the grantee read objects with such keys."""
+        self.grant_key(grantee, write=False)
         return iam.Grant.add_to_principal(grantee=grantee, actions=["s3:GetObject"], resource_arns=self.arns(keys))
+
+    def grant_key(self, grantee: iam.IGrantable, *, write: bool) -> None:
+        """Lets the grantee use the bucket's key, where it has one, for the objects that it may read, or also write.
+
+        A part of a multipart upload is read again to be joined. Nothing derives this for a Distributed Map, whose
+        reader and writer bring statements for S3 alone: https://github.com/aws/aws-cdk/issues/32144
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html#require-sse-kms
+        """
+        if self.key is not None:
+            self.key.grant_objects(grantee, self.bucket, "kms:Decrypt", *(["kms:GenerateDataKey"] if write else []))
 
     def grant_list(self, grantee: iam.IGrantable, keys: str) -> iam.Grant:
         """Lets the grantee list objects with such keys."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aws_cdk import ArnFormat, Stack
+from aws_cdk import Annotations, ArnFormat, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3_assets as assets
 from aws_cdk import aws_sagemaker as sagemaker
@@ -12,7 +12,9 @@ from constructs import Construct
 
 from stacks.acknowledgements import ROLE_FIRST, acknowledge
 from stacks.constructs.model_image import model_image
+from stacks.constructs.protection import Protection
 from stacks.constructs.trust import sagemaker_here
+from stacks.instance_types import has_disks
 from stacks.settings import Settings
 
 METRICS_NAMESPACE = "/aws/sagemaker/Endpoints"
@@ -25,7 +27,9 @@ class ModelEndpoint(Construct):
     configuration, and the endpoint moves to it without a break.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, archive: Path, settings: Settings) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, archive: Path, settings: Settings, protection: Protection
+    ) -> None:
         super().__init__(scope, construct_id)
         self.asset = assets.Asset(self, "Archive", path=str(archive))
         image = model_image(self, settings)
@@ -38,6 +42,8 @@ class ModelEndpoint(Construct):
             self,
             "Model",
             execution_role_arn=self.role.role_arn,
+            # The container reaches nothing and nobody; SageMaker brings it the archive and the requests.
+            enable_network_isolation=True,
             primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
                 image=image.uri,
                 model_data_url=self.asset.s3_object_url,
@@ -64,6 +70,7 @@ class ModelEndpoint(Construct):
                     initial_variant_weight=1,
                 )
             ],
+            kms_key_id=self._disk_key(settings, protection),
         )
         self.endpoint = sagemaker.CfnEndpoint(
             self, "Endpoint", endpoint_config_name=self.config.attr_endpoint_config_name
@@ -83,6 +90,22 @@ class ModelEndpoint(Construct):
         return iam.Grant.add_to_principal(
             grantee=grantee, actions=["sagemaker:InvokeEndpoint"], resource_arns=[self.arn]
         )
+
+    def _disk_key(self, settings: Settings, protection: Protection) -> str | None:
+        """The key for the instances' disks: the endpoint could not be made with one where they have disks of their own.
+
+        https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html
+        """
+        if protection.key is None:
+            return None
+        if has_disks(settings.model_instance_type):
+            Annotations.of(self).add_info_v2(
+                "sluice:OwnDisks",
+                f"model_instance_type: {settings.model_instance_type} has disks of its own, which its hardware "
+                "encrypts; SageMaker takes no customer key for them",
+            )
+            return None
+        return protection.key.key_arn
 
     def _grant_model_data(self, grantee: iam.IGrantable) -> None:
         iam.Grant.add_to_principal(

@@ -21,14 +21,14 @@ https://github.com/aws/deep-learning-containers/blob/master/available_images.md
 
 @dataclass(frozen=True)
 class ModelImage:
-    """An image: its repository, to grant pulls from, and its tag."""
+    """An image: its repository, to grant pulls from, and its tag or digest."""
 
     repository: ecr.IRepository
-    tag: str
+    version: str
 
     @property
     def uri(self) -> str:
-        return self.repository.repository_uri_for_tag(self.tag)
+        return self.repository.repository_uri_for_tag_or_digest(self.version)
 
 
 def model_image(scope: Construct, settings: Settings) -> ModelImage:
@@ -43,11 +43,11 @@ def model_image(scope: Construct, settings: Settings) -> ModelImage:
             raise ValueError(
                 f"region: expected one with AWS deep-learning containers, or a model_image; received {settings.region}"
             )
-        region, name, tag = settings.region, REPOSITORY, TAG
+        region, name, version = settings.region, REPOSITORY, TAG
     else:
         host, _, path = settings.model_image.partition("/")
-        name, _, tag = path.partition(":")
+        name, _, version = path.partition("@" if "@" in path else ":")
         account, region = host.split(".")[0], host.split(".")[3]
     arn = stack.format_arn(service="ecr", account=account, region=region, resource="repository", resource_name=name)
     repository = ecr.Repository.from_repository_attributes(scope, "Image", repository_arn=arn, repository_name=name)
-    return ModelImage(repository, tag)
+    return ModelImage(repository, version)

@@ -14,6 +14,7 @@ from constructs import Construct
 from stacks.acknowledgements import ROLE_FIRST, acknowledge
 from stacks.constructs.durations import seconds
 from stacks.constructs.function_build import SOURCES, Target, build_function
+from stacks.constructs.protection import Protection
 from stacks.constructs.trust import lambda_here
 from stacks.settings import Settings
 
@@ -33,6 +34,7 @@ class PythonFunction(Construct):
         *,
         module: str,
         settings: Settings,
+        protection: Protection,
         model: Path | None = None,
         environment: dict[str, str] | None = None,
         timeout: int | None = None,
@@ -41,7 +43,11 @@ class PythonFunction(Construct):
         self.timeout = timeout or settings.function_timeout
         target = Target(settings.python_version, settings.architecture, here=settings.on_this_machine)
         self.log_group = logs.LogGroup(
-            self, "Logs", retention=settings.log_retention, removal_policy=settings.removal_policy
+            self,
+            "Logs",
+            retention=settings.log_retention,
+            removal_policy=settings.removal_policy,
+            encryption_key=protection.key,
         )
         self.role = iam.Role(self, "Role", assumed_by=lambda_here(self))
         self.log_group.grant_write(self.role)

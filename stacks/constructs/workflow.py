@@ -8,6 +8,7 @@ from constructs import Construct
 
 from stacks.acknowledgements import ROLE_FIRST, acknowledge
 from stacks.constructs.durations import seconds
+from stacks.constructs.protection import Protection
 from stacks.settings import Settings
 
 
@@ -15,11 +16,23 @@ class Workflow(Construct):
     """Runs a chain of JSONata states, with a time limit in seconds, traces, and a log of all events without data."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, chain: sfn.IChainable, settings: Settings, timeout: int
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        chain: sfn.IChainable,
+        settings: Settings,
+        timeout: int,
+        protection: Protection,
     ) -> None:
         super().__init__(scope, construct_id)
+        key = protection.key
         self.log_group = logs.LogGroup(
-            self, "Logs", retention=settings.log_retention, removal_policy=settings.removal_policy
+            self,
+            "Logs",
+            retention=settings.log_retention,
+            removal_policy=settings.removal_policy,
+            encryption_key=key,
         )
         self.state_machine = sfn.StateMachine(
             self,
@@ -31,3 +44,5 @@ class Workflow(Construct):
             logs=sfn.LogOptions(destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
         )
         acknowledge(self.state_machine, ROLE_FIRST)
+        if key is not None:
+            key.encrypt_machine(self.state_machine)

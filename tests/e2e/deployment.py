@@ -8,16 +8,18 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from botocore.exceptions import ClientError
 
-from local.cdk import CLI, node
-from local.embedded import NO_PERSON
+from local.cdk import CLI, Cdk, node
+from local.embedded import NO_PERSON, embedded
 from local.permissions import noted
 from local.server import Ready
 from local.workflows import Account
@@ -170,6 +172,18 @@ class Deployment:
             timeout=SECONDS * 2,
             check=False,
         )
+
+
+@contextmanager
+def deployed(folder: Path, **context: str) -> Iterator[Deployment]:
+    """Deploys both stacks in that context of the app. A wait of a second between two tries lasts a millisecond."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SLUICE_WAIT_SCALE", "0.001")
+        with embedded(folder / "aws.log", folder, port=0, allowed=folder / ALLOWED) as ready:
+            cdk = Cdk(ready, folder)
+            cdk.prepare(context)
+            cdk.deploy()
+            yield Deployment(ready, folder)
 
 
 def until(look: Callable[[], _T], found: Callable[[_T], bool], seconds: float = SECONDS) -> _T:

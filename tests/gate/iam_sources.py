@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import json
 import re
 from dataclasses import dataclass
 
@@ -17,18 +18,23 @@ JOB = "JobWorkflowStateMachineRole"
 
 @dataclass(frozen=True)
 class Source:
-    """The code behind the grants whose role, action and resource match: `name` is called or defined in `file`."""
+    """The code behind the grants whose role, action and resource match: `name` is called or defined in `file`.
+
+    `condition` is a pattern that is found in the grant's condition, where the other three do not tell.
+    """
 
     role: str
     action: str
     resource: str
     file: str
     name: str
+    condition: str = ""
 
     def made(self, role: Role, allowed: Allowed) -> bool:
         """Whether this code derived what the role is allowed."""
         pairs = ((self.role, role.name), (self.action, allowed.action), (self.resource, allowed.resource))
-        return all(re.fullmatch(pattern, text) for pattern, text in pairs)
+        bound = re.search(self.condition, json.dumps(allowed.condition)) is not None
+        return bound and all(re.fullmatch(pattern, text) for pattern, text in pairs)
 
     def __str__(self) -> str:
         return f"`{self.file}`: `{self.name}`"
@@ -36,6 +42,8 @@ class Source:
 
 JOBS = "stacks/constructs/batch_job.py"
 MODEL = "stacks/constructs/model_endpoint.py"
+DATA = "stacks/constructs/data_bucket.py"
+KEY = "stacks/constructs/customer_key.py"
 
 SOURCES = (
     Source(FUNCTION, r"logs:\w+", r"<\w+Logs\.Arn>", "stacks/constructs/python_function.py", "log_group.grant_write"),
@@ -54,6 +62,8 @@ SOURCES = (
     Source(JOB, "s3:GetObject", r".*/incoming/\*", JOBS, "csv.allowing"),
     Source(JOB, "s3:ListBucket", ".*", JOBS, "objects.allowing"),
     Source(JOB, r"states:\w+", ".*", JOBS, "_grant_map_runs"),
+    Source(rf"{FUNCTION}|{JOB}", r"kms:\w+", "<Key.Arn>", DATA, "self.key.grant_objects", condition=":aws:s3:arn"),
+    Source(MACHINE, r"kms:\w+", "<Key.Arn>", KEY, "encrypt_machine", condition=":stateMachineArn|:SourceArn"),
     Source("ModelRole", r"ecr:\w+", ".*", MODEL, "image.repository.grant_pull"),
     Source("ModelRole", "s3:GetObject", ".*", MODEL, "_grant_model_data"),
     Source("ModelRole", r"(logs|cloudwatch):\w+", ".*", MODEL, "_grant_monitoring"),

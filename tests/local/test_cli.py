@@ -136,6 +136,14 @@ def test_a_port_that_is_none_is_refused(port: str, capsys: pytest.CaptureFixture
     assert f"expected a number from 0 to 65535, received '{port}'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("given", ["customer_key", "=true"])
+def test_a_context_that_is_no_pair_is_refused(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["run", "-c", given])
+    expected = f"expected a name and a value such as customer_key=true, received {given!r}"
+    assert expected in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["up", "--help"], ["run", "--help"]])
 def test_help_has_examples(arguments: list[str]) -> None:
     shown = subprocess.run(

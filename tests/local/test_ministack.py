@@ -44,6 +44,7 @@ PRIVATE_NAMES = {
         "_verified_key",
         "authenticate",
         "enforce",
+        "evaluate_resource_policy",
         "is_root_access_key",
         "parse_policy_document",
         "pin_signed_body",
@@ -68,7 +69,15 @@ PRIVATE_NAMES = {
         "_functions",
         "_resolve_name_and_qualifier",
     ),
-    "services.s3": ("_bucket_has_versions", "_bucket_versioning", "_buckets", "_get_object_data"),
+    "services.kms": ("key_policy_for_arn",),
+    "services.s3": (
+        "S3_NS",
+        "_bucket_encryption",
+        "_bucket_has_versions",
+        "_bucket_versioning",
+        "_buckets",
+        "_get_object_data",
+    ),
     "services.sts": ("is_root_access_key", "register_session"),
 }
 
@@ -401,6 +410,102 @@ def test_a_request_counts_as_encrypted_with_tls_1_3(
     writer = aws.client("s3", key=session.access_key, secret=session.secret_key, token=session.token)
     with pytest.raises(ClientError, match="explicit deny") if refused else nullcontext():
         writer.put_object(Bucket=name, Key="key", Body=b"x")
+
+
+def test_an_object_under_a_key_is_for_those_only_who_may_use_the_key_for_its_bucket(aws: LocalAws) -> None:
+    key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
+    template = {
+        "Resources": {
+            "Data": {
+                "Type": "AWS::S3::Bucket",
+                "Properties": {
+                    "BucketEncryption": {
+                        "ServerSideEncryptionConfiguration": [
+                            {
+                                "BucketKeyEnabled": True,
+                                "ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key},
+                            }
+                        ]
+                    }
+                },
+            }
+        },
+        "Outputs": {"Data": {"Value": {"Ref": "Data"}}},
+    }
+    bucket = deployed(aws, "encrypted", template)["Data"]
+    through_s3 = {
+        "kms:ViaService": "s3.us-east-1.amazonaws.com",
+        "kms:EncryptionContext:aws:s3:arn": f"arn:aws:s3:::{bucket}",
+    }
+    objects = allow(f"arn:aws:s3:::{bucket}/*", "s3:GetObject", "s3:PutObject")
+    s3_alone = as_role(aws, "s3-alone", objects)
+    elsewhere = {"StringEquals": {**through_s3, "kms:EncryptionContext:aws:s3:arn": "arn:aws:s3:::other"}}
+    another = as_role(aws, "another", objects, {**allow(key, "kms:GenerateDataKey"), "Condition": elsewhere})
+    writer = as_role(
+        aws, "key-writer", objects, {**allow(key, "kms:GenerateDataKey"), "Condition": {"StringEquals": through_s3}}
+    )
+    reader = as_role(
+        aws, "key-reader", objects, {**allow(key, "kms:Decrypt"), "Condition": {"StringEquals": through_s3}}
+    )
+    for role in (s3_alone, another, reader):
+        with pytest.raises(ClientError, match=f"perform: kms:GenerateDataKey on resource: {key}"):
+            role.put_object(Bucket=bucket, Key="key", Body=b"x")
+    writer.put_object(Bucket=bucket, Key="key", Body=b"x")
+    for role in (s3_alone, another, writer):
+        with pytest.raises(ClientError, match=f"perform: kms:Decrypt on resource: {key}"):
+            role.get_object(Bucket=bucket, Key="key")
+    assert reader.get_object(Bucket=bucket, Key="key")["Body"].read() == b"x"
+    # Its parts are read again to be joined.
+    upload = writer.create_multipart_upload(Bucket=bucket, Key="parts")["UploadId"]
+    with pytest.raises(ClientError, match="perform: kms:Decrypt"):
+        writer.upload_part(Bucket=bucket, Key="parts", UploadId=upload, PartNumber=1, Body=b"x")
+
+
+@pytest.mark.parametrize("group", ["log-keys-*", "another-*"])
+def test_a_log_group_takes_only_a_key_that_cloudwatch_may_use_for_it(aws: LocalAws, group: str) -> None:
+    groups = f"arn:aws:logs:us-east-1:{ministack.ACCOUNT}:log-group:{group}"
+    uses = ("Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo", "GenerateDataKey", "DescribeKey")
+    statement = {
+        **allow("*", *(f"kms:{use}" for use in uses)),
+        "Principal": {"Service": "logs.us-east-1.amazonaws.com"},
+        "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}},
+    }
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    template = {
+        "Resources": {
+            "Key": {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": policy}},
+            "Log": {"Type": "AWS::Logs::LogGroup", "Properties": {"KmsKeyId": {"Fn::GetAtt": ["Key", "Arn"]}}},
+        },
+        "Outputs": {"Log": {"Value": {"Ref": "Log"}}},
+    }
+    if group == "log-keys-*":
+        assert deployed(aws, "log-keys", template)["Log"].startswith("log-keys-Log-")
+    else:
+        with pytest.raises(AssertionError, match=r"is not allowed to be used with Arn \W+arn:aws:logs:"):
+            deployed(aws, "other-keys", template)
+
+
+def allow(resource: str, *actions: str) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": list(actions), "Resource": resource}
+
+
+def as_role(aws: LocalAws, name: str, *statements: dict[str, Any]) -> Any:
+    """S3 as a new role of a function."""
+    role = aws.role(name, LAMBDA_TRUST, *statements)
+    session = ministack.role_session(role, "run", service=LAMBDA_TRUST, source_arn=FUNCTION)
+    return aws.client("s3", key=session.access_key, secret=session.secret_key, token=session.token)
+
+
+def deployed(aws: LocalAws, name: str, template: dict[str, Any]) -> dict[str, str]:
+    """A new stack's outputs. Raises `AssertionError` with the reasons of one that fails."""
+    stacks = aws.client("cloudformation")
+    stacks.create_stack(StackName=name, TemplateBody=json.dumps(template))
+    while (stack := stacks.describe_stacks(StackName=name)["Stacks"][0])["StackStatus"].endswith("_IN_PROGRESS"):
+        pass
+    events = stacks.describe_stack_events(StackName=name)["StackEvents"]
+    reasons = [it.get("ResourceStatusReason", "") for it in events if "FAILED" in it["ResourceStatus"]]
+    assert stack["StackStatus"] == "CREATE_COMPLETE", reasons
+    return {it["OutputKey"]: it["OutputValue"] for it in stack["Outputs"]}
 
 
 def test_a_role_that_trusts_a_service_for_some_resources_alone_is_for_no_others(aws: LocalAws) -> None:

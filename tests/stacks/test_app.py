@@ -13,9 +13,19 @@ import pytest
 from tests.synthesis import ROOT
 
 
-@pytest.mark.parametrize("stage", ["production", ""])
-def test_a_wrong_stage_ends_in_one_line_that_names_it_and_the_allowed(tmp_path: Path, stage: str) -> None:
-    environment = {"CDK_CONTEXT_JSON": json.dumps({"stage": stage}), "CDK_OUTDIR": str(tmp_path)}
+@pytest.mark.parametrize(
+    ("context", "message"),
+    [
+        ({"stage": "production"}, "stage: expected one of local, dev, prod, received production"),
+        ({"stage": ""}, "stage: expected one of local, dev, prod, received "),
+        ({"customer_key": "yes"}, "customer_key: expected true or false, received yes"),
+        ({"customer_key": ""}, "customer_key: expected true or false, received "),
+    ],
+)
+def test_a_wrong_context_ends_in_one_line_that_names_it_and_the_allowed(
+    tmp_path: Path, context: dict[str, str], message: str
+) -> None:
+    environment = {"CDK_CONTEXT_JSON": json.dumps(context), "CDK_OUTDIR": str(tmp_path)}
     ended = subprocess.run(
         [sys.executable, "app.py"],
         cwd=ROOT,
@@ -25,7 +35,7 @@ def test_a_wrong_stage_ends_in_one_line_that_names_it_and_the_allowed(tmp_path: 
         check=False,
     )
     assert ended.returncode == 1
-    assert ended.stderr == f"stage: expected one of local, dev, prod, received {stage}\n"
+    assert ended.stderr == f"{message}\n"
     assert ended.stdout == ""
 
 

@@ -12,6 +12,7 @@ from aws_cdk import aws_iam as iam
 from stacks.constructs.data_bucket import DataBucket
 from stacks.constructs.failures import check_order
 from stacks.constructs.model_endpoint import ModelEndpoint
+from stacks.constructs.protection import protection
 from stacks.settings import InvalidSettings, Settings
 from tests.synthesis import ROOT, Stack
 
@@ -29,12 +30,14 @@ def synthesized(made: cdk.Stack) -> Stack:
 
 def endpoint(tmp_path: Path, made: cdk.Stack, settings: Settings) -> ModelEndpoint:
     (tmp_path / "model.tar.gz").write_bytes(b"")
-    return ModelEndpoint(made, "Model", archive=tmp_path / "model.tar.gz", settings=settings)
+    archive = tmp_path / "model.tar.gz"
+    return ModelEndpoint(made, "Model", archive=archive, settings=settings, protection=protection(made, settings))
 
 
-def test_an_image_of_ones_own_is_pulled_from_its_own_repository(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [":1.0", f"@sha256:{'0123456789abcdef' * 4}"])
+def test_an_image_of_ones_own_is_pulled_from_its_own_repository(tmp_path: Path, version: str) -> None:
     made = stack(tmp_path, "us-east-1")
-    image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/model:1.0"
+    image = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/model{version}"
     endpoint(tmp_path, made, Settings(stage="test", model_image=image))
     template = synthesized(made)
     assert template.resources["Model"]["Properties"]["PrimaryContainer"]["Image"] == image
@@ -55,6 +58,16 @@ def test_a_region_without_deep_learning_containers_is_refused_by_name(tmp_path: 
         endpoint(tmp_path, stack(tmp_path, "us-atlantis-1"), Settings(stage="test", region="us-atlantis-1"))
 
 
+def test_instances_with_disks_of_their_own_get_no_key_for_them_and_synth_says_so(tmp_path: Path) -> None:
+    made = stack(tmp_path, "us-east-1")
+    settings = Settings(stage="test", customer_key=True, model_instance_type="ml.g5.xlarge")
+    construct = endpoint(tmp_path, made, settings)
+    (config,) = synthesized(made).of_type("AWS::SageMaker::EndpointConfig").values()
+    assert "KmsKeyId" not in config
+    (said,) = [it for it in construct.node.metadata if it.type == "aws:cdk:info"]
+    assert said.data.startswith("model_instance_type: ml.g5.xlarge has disks of its own, which its hardware encrypts")
+
+
 def test_grant_invoke_allows_the_one_action_on_the_one_endpoint(tmp_path: Path) -> None:
     made = stack(tmp_path, "us-east-1")
     caller = iam.Role(made, "Caller", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
@@ -67,7 +80,8 @@ def test_grant_invoke_allows_the_one_action_on_the_one_endpoint(tmp_path: Path) 
 def test_grant_store_allows_no_more_than_its_prefix(tmp_path: Path) -> None:
     made = stack(tmp_path, "us-east-1")
     caller = iam.Role(made, "Caller", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-    DataBucket(made, "Data", settings=Settings(stage="test")).grant_store(caller, "jobs/*")
+    settings = Settings(stage="test")
+    DataBucket(made, "Data", settings=settings, protection=protection(made, settings)).grant_store(caller, "jobs/*")
     (statement,) = synthesized(made).statements("Caller")
     assert statement["Resource"] == "<DataBucket.Arn>/jobs/*"
     assert statement["Action"] == ["s3:GetObject", "s3:PutObject"]

@@ -39,10 +39,16 @@ def stack(request: pytest.FixtureRequest, synthesized: Callable[[str], Assembly]
 def test_the_data_bucket_is_private_versioned_and_logged(stack: Stack) -> None:
     assert stack.of_type("AWS::S3::Bucket")["DataBucket"] == {
         **PRIVATE,
-        "BucketEncryption": encrypted(SSEAlgorithm="AES256"),
+        "BucketEncryption": stack.of_type("AWS::S3::Bucket")["DataBucket"]["BucketEncryption"],
         "LifecycleConfiguration": {"Rules": [{**TIDY, "ExpiredObjectDeleteMarker": True}]},
         "LoggingConfiguration": {"DestinationBucketName": "<DataLogs>", "LogFilePrefix": "access/"},
     }
+
+
+@pytest.mark.parametrize("stage", ["local", "dev"])  # with a key of its own: see test_customer_key.py
+def test_the_data_bucket_is_encrypted(synthesized: Callable[[str], Assembly], stage: str) -> None:
+    for stack in synthesized(stage).stacks.values():
+        assert stack.of_type("AWS::S3::Bucket")["DataBucket"]["BucketEncryption"] == encrypted(SSEAlgorithm="AES256")
 
 
 def test_the_access_logs_are_private_too_and_go_after_their_time(stack: Stack) -> None:

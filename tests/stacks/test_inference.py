@@ -305,7 +305,7 @@ def test_the_model_waits_for_the_policy_it_is_created_with(inference: Stack) -> 
 
 def test_the_endpoint_serves_the_archive_in_script_mode(inference: Stack) -> None:
     (model,) = inference.of_type("AWS::SageMaker::Model").values()
-    assert set(model) == {"ExecutionRoleArn", "PrimaryContainer"}
+    assert set(model) == {"EnableNetworkIsolation", "ExecutionRoleArn", "PrimaryContainer"}
     container = model["PrimaryContainer"]
     assert container["Image"] == (
         "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312-ubuntu22.04-sagemaker"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import botocore.session
 import pytest
 
-from stacks.instance_types import SIZES
+from stacks.instance_types import SIZES, has_disks
 from stacks.settings import DEV, LOCAL, PROD, STAGES, InvalidSettings, Settings
+
+IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/model"
 
 
 def test_each_stage_is_known_by_its_name() -> None:
@@ -42,8 +45,13 @@ def test_each_stage_is_known_by_its_name() -> None:
         ),
         (
             {"model_image": "nginx:latest"},
-            "model_image: expected an image in ECR with its tag, such as "
+            "model_image: expected an image in ECR with its tag or digest, such as "
             "123456789012.dkr.ecr.us-east-1.amazonaws.com/model:1, received 'nginx:latest'",
+        ),
+        (
+            {"model_image": f"{IMAGE}@sha256:{'0' * 63}"},
+            "model_image: expected an image in ECR with its tag or digest, such as "
+            f"123456789012.dkr.ecr.us-east-1.amazonaws.com/model:1, received '{IMAGE}@sha256:{'0' * 63}'",
         ),
         ({"batch_size": 0}, "batch_size: expected 1 to 256, received 0"),
         ({"batch_size": 257}, "batch_size: expected 1 to 256, received 257"),
@@ -85,6 +93,19 @@ def test_the_instance_types_are_those_of_sagemakers_api() -> None:
     assert {f"ml.{family}.{size}" for family, sizes in SIZES.items() for size in sizes} == set(known)
 
 
-def test_an_image_of_ones_own_is_taken() -> None:
-    image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/model:1.0"
+@pytest.mark.parametrize("version", [":1.0", f"@sha256:{'0123456789abcdef' * 4}"])
+def test_an_image_of_ones_own_is_taken_by_tag_or_digest(version: str) -> None:
+    image = f"{IMAGE}{version}"
     assert Settings(stage="test", model_image=image).model_image == image
+
+
+@pytest.mark.parametrize(
+    ("family", "disks"), [("m5", False), ("c6gn", False), ("inf2", False), ("g5", True), ("m5d", True)]
+)
+def test_it_is_known_which_instances_have_disks_of_their_own(family: str, disks: bool) -> None:
+    assert has_disks(f"ml.{family}.xlarge") is disks
+
+
+def test_every_family_named_with_a_d_has_disks_of_its_own() -> None:
+    named = {family for family in SIZES if re.fullmatch(r"[a-z]\d\w*d\w*", family)}
+    assert {family for family in named if not has_disks(f"ml.{family}.xlarge")} == set()

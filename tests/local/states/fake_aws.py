@@ -47,6 +47,7 @@ class FakeAws:
     functions: Mapping[str, Function] = field(default_factory=dict)
     replies: list[tuple[int, Mapping[str, str], bytes]] = field(default_factory=list)
     refusal: ServiceError | None = None
+    without: dict[str, str] = field(default_factory=dict)
     invoked: list[tuple[str, Json]] = field(default_factory=list)
     sent: list[AWSPreparedRequest] = field(default_factory=list)
     logged: list[tuple[str, str, Json]] = field(default_factory=list)
@@ -55,9 +56,11 @@ class FakeAws:
         """See `Aws`."""
         return f"key-of-{role_arn.rpartition('/')[2]}"
 
-    def authorize(self, access_key: str, action: str, resource: str, region: str) -> str | None:
+    def authorize(
+        self, access_key: str, action: str, resource: str, region: str, context: Mapping[str, str] | None = None
+    ) -> str | None:
         """See `Aws`."""
-        return None
+        return self.without.get(action)
 
     async def invoke_function(self, function: str, payload: bytes, access_key: str, region: str) -> Answered:
         """See `Aws`."""

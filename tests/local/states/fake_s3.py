@@ -35,7 +35,9 @@ class FakeS3(FakeAws):
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     page: int = 1000
 
-    def authorize(self, access_key: str, action: str, resource: str, region: str) -> str | None:
+    def authorize(
+        self, access_key: str, action: str, resource: str, region: str, context: Mapping[str, str] | None = None
+    ) -> str | None:
         """See `Aws`."""
         return f"not authorized to perform: {action} on resource: {resource}" if action in self.denied else None
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from local import ministack
 from local.states.cloudformation import resource_type
-from local.states.machines import Engine
+from local.states.machines import ApiError, Engine
 from tests.local.states.fake_aws import ACCOUNT, REGION, ROLE, FakeAws, machine
 
 Json = Any
@@ -36,6 +37,47 @@ def test_a_machine_is_created_with_a_name_of_the_stack_and_its_logical_id(engine
     assert attributes["Arn"] == arn
     assert attributes["Name"] == arn.removeprefix(PREFIX)
     assert engine.machine(arn).definition == PASS
+
+
+KEY = "arn:aws:kms:us-east-1:000000000000:key/1"
+ENCRYPTED = {"Type": "CUSTOMER_MANAGED_KMS_KEY", "KmsKeyId": KEY}
+
+
+def test_a_machine_with_a_key_starts_only_what_its_role_may_encrypt(monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = FakeAws()
+    asked: list[tuple[str, str, Json]] = []
+
+    def authorize(
+        access_key: str, action: str, resource: str, region: str, context: Mapping[str, str] | None = None
+    ) -> str | None:
+        asked.append((action, resource, context))
+        return aws.without.get(action)
+
+    monkeypatch.setattr(ministack, "here", lambda: (ACCOUNT, REGION))
+    monkeypatch.setattr(aws, "authorize", authorize)
+    engine = Engine(aws)
+
+    async def start() -> None:
+        engine.start(arn, None, {})
+        await engine.close()
+
+    arn, _ = create(engine, EncryptionConfiguration=ENCRYPTED)
+    assert engine.machine(arn).encryption == {"type": "CUSTOMER_MANAGED_KMS_KEY", "kmsKeyId": KEY}
+    asyncio.run(start())
+    context = {"kms:EncryptionContext:aws:states:stateMachineArn": arn}
+    assert asked == [("kms:GenerateDataKey", KEY, context), ("kms:Decrypt", KEY, context)]
+    for action in ("kms:GenerateDataKey", "kms:Decrypt"):
+        aws.without = {action: "no"}
+        with pytest.raises(ApiError, match="no") as refused:
+            engine.start(arn, None, {})
+        assert refused.value.code == "KmsAccessDeniedException"
+
+
+def test_an_update_takes_the_key_away_again(engine: Engine) -> None:
+    arn, _ = create(engine, EncryptionConfiguration=ENCRYPTED)
+    properties = BASE | {"EncryptionConfiguration": ENCRYPTED}
+    resource_type(engine).update(arn, properties, BASE, "Stack", "Workflow")
+    assert engine.machine(arn).encryption == {"type": "AWS_OWNED_KEY"}
 
 
 def test_every_property_reaches_the_machine(engine: Engine) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +44,9 @@ class Denying(FakeAws):
 
     action: str = ""
 
-    def authorize(self, access_key: str, action: str, resource: str, region: str) -> str | None:
+    def authorize(
+        self, access_key: str, action: str, resource: str, region: str, context: Mapping[str, str] | None = None
+    ) -> str | None:
         assert resource.endswith("/StepFunctionsGetEventsForSageMakerTransformJobsRule")
         return "no" if action == self.action else None
 
