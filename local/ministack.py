@@ -826,6 +826,21 @@ def _failure(scope: Message, headers: dict[str, str], query: dict[str, list[str]
     return None
 
 
+def _is_known(access_key: str) -> bool:
+    """Whether the key is of this run. Whether its signature holds is another question."""
+    account = _responses._account_from_sts_session(access_key) or _iam.find_iam_access_key_account(access_key)
+    return account is not None
+
+
+def _is_short(headers: Mapping[str, str]) -> bool:
+    """Whether the body is no longer than a custom resource's answer, of 4,096 bytes at most, can be.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html
+    """
+    length = headers.get("content-length", "")
+    return length.isdecimal() and len(length) <= 4 and int(length) <= 4096
+
+
 # S3's words for it: https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-auth-using-authorization-header.html
 _NOT_SIGNED = "There were headers present in the request which were not signed"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -854,12 +869,16 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
     headers = _headers_of(scope)
     query = parse_qs(scope.get("query_string", b"").decode(), keep_blank_values=True)
     path, signed = scope["path"], _scope_of(headers)
-    if scope["method"] == "PUT" and path.startswith(_CALLBACKS):
+    if scope["method"] == "PUT" and path.startswith(_CALLBACKS) and _is_short(headers):
         await _pass_on("", scope, receive, send)
         return
-    if not signed and query.get("X-Amz-Credential", [""])[0].endswith("/s3/aws4_request"):
-        # S3 checks its presigned URLs itself.
-        if path.startswith(_INTERNAL):
+    credential = query.get("X-Amz-Credential", [""])[0]
+    if not signed and credential.endswith("/s3/aws4_request"):
+        # S3 checks its presigned URLs itself, when it has read all that is sent.
+        if not _is_known(credential.partition("/")[0]):
+            unknown = "The AWS Access Key Id you provided does not exist in our records."
+            await _reply(send, _refusal("s3", headers, "InvalidAccessKeyId", unknown))
+        elif path.startswith(_INTERNAL):
             await _reply(send, _refusal("s3", headers, "AccessDenied", "Access Denied"))
         elif not _all_signed(headers, query.get("X-Amz-SignedHeaders", [""])[0]):
             await _reply(send, _refusal("s3", headers, "AccessDenied", _NOT_SIGNED))
@@ -870,7 +889,8 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
         missing = "Request is missing Authentication Token"
         await _reply(send, _refusal("sts", headers, "MissingAuthenticationToken", missing))
         return
-    body = await _body(receive)
+    # What a stranger sends is not read: it could be without end.
+    body = await _body(receive) if _is_known(signed[0]) else b""
     service = signed[3]
     failed = _failure(scope, headers, query, body)
     if failed is not None:

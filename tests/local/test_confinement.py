@@ -28,7 +28,17 @@ SECRETS = {
 SPOKEN_FOR = ("local.server", "bootstrap", "synth", "app.py", "deploy", "runtime.py", "server import main")
 """What tells each kind of process in its command line."""
 
-NOT_OURS = {".git", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".venv", "__pycache__", "build", "node_modules"}
+NOT_OURS = {
+    ".git",
+    ".hypothesis",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".venv",
+    "__pycache__",
+    "build",
+    "node_modules",
+}
 
 
 class Watched:

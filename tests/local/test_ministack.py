@@ -45,6 +45,7 @@ PRIVATE_NAMES = {
         "authenticate",
         "enforce",
         "evaluate_resource_policy",
+        "find_iam_access_key_account",
         "is_root_access_key",
         "parse_policy_document",
         "pin_signed_body",

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +13,8 @@ from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from tests.local_aws import LocalAws
+from local import ministack
+from tests.local_aws import LAMBDA_TRUST, LocalAws
 
 Headers = dict[str, str]
 BUCKET = "signatures"
@@ -22,9 +24,9 @@ STATES = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": "AWSStep
 class Caller:
     """Speaks HTTP as it is told to."""
 
-    def __init__(self, aws: LocalAws) -> None:
+    def __init__(self, aws: LocalAws, credentials: Credentials | None = None) -> None:
         self._endpoint = aws.ready.endpoint
-        self._credentials = Credentials(aws.ready.access_key, aws.ready.secret_key)
+        self._credentials = credentials or Credentials(aws.ready.access_key, aws.ready.secret_key)
         self.host = aws.ready.endpoint.removeprefix("http://")
         self.s3 = aws.client("s3")
         self.s3.create_bucket(Bucket=BUCKET)
@@ -172,3 +174,31 @@ def test_a_request_nested_without_end_is_refused(caller: Caller, service: str) -
     headers = {**STATES, "X-Amz-Target": targets.get(service, STATES["X-Amz-Target"])}
     status, said = caller.send("POST", "/", caller.signed("POST", "/", body, service, **headers), body)
     assert (status, json.loads(said)["__type"]) == (400, "SerializationException")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "authorization"),
+    [
+        ("PUT", "/{bucket}/new", "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/s3/aws4_request"),
+        ("PUT", "/{bucket}/new?X-Amz-Credential=AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/s3/aws4_request", ""),
+        ("PUT", "/_ministack/cfn-response/0", ""),
+        ("POST", "/", ""),
+    ],
+    ids=["signed", "presigned", "a callback", "unsigned"],
+)
+def test_what_a_stranger_sends_is_not_read(caller: Caller, method: str, path: str, authorization: str) -> None:
+    address, _, port = caller.host.partition(":")
+    with socket.create_connection((address, int(port)), timeout=30) as connection:
+        head = f"{method} {path.format(bucket=BUCKET)} HTTP/1.1\r\nHost: {caller.host}\r\nContent-Length: {10**12}\r\n"
+        connection.sendall(f"{head}Authorization: {authorization}\r\n\r\n".encode())
+        # The answer is there before any of the body.
+        assert connection.recv(12) in (b"HTTP/1.1 400", b"HTTP/1.1 403")
+
+
+def test_a_url_presigned_by_another_role_is_worth_what_the_role_may_do(caller: Caller, aws: LocalAws) -> None:
+    role = aws.role("presigner", LAMBDA_TRUST)
+    source = f"arn:aws:lambda:us-east-1:{ministack.ACCOUNT}:function:one"
+    session = ministack.role_session(role, "run", service=LAMBDA_TRUST, source_arn=source)
+    other = Caller(aws, Credentials(session.access_key, session.secret_key, session.token))
+    status, said = caller.send("GET", other.presigned("GET", f"/{BUCKET}/kept"), {})
+    assert (status, "AccessDenied" in said) == (403, True), said
