@@ -33,7 +33,7 @@ check: $(SETUP)  ## format, lint, types
 
 .PHONY: bench
 bench: $(SETUP)  ## measure everything, and write docs/performance.md
-	@for name in embedded engine synth; do echo "== $$name"; python -m benchmarks.$$name; done
+	@python -m benchmarks
 
 .PHONY: setup
 setup: $(SETUP) $(SCANNERS)  ## install what the other commands need; they do so themselves

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -27,3 +30,13 @@ def test_a_long_line_takes_no_longer_to_find_than_its_bytes_to_come(data: Bucket
     long = b"x" * 6 * 2**20
     data.objects["lines"] = b"short\n" + long + b"\nshort"
     assert list(storage.lines("lines")) == [b"short", long, b"short"]
+
+
+def test_no_client_tries_again_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Step Functions counts the tries: tries under its tries would multiply.
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    config: Any = storage.client.__wrapped__().meta.config  # its stub lacks what it was made with
+    assert config.retries == {"total_max_attempts": 1, "mode": "legacy"}
+    sources = {path.name: path.read_text() for path in Path(storage.__file__).parent.glob("*.py")}
+    assert [name for name, text in sources.items() if "boto3." in text] == ["storage.py"]
+    assert sources["storage.py"].count("boto3.") == sources["storage.py"].count("config=ONE_TRY") == 1
