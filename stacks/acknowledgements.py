@@ -40,10 +40,3 @@ def take_acknowledgements() -> tuple[Acknowledgement, ...]:
     taken = tuple(_noted)
     _noted.clear()
     return taken
-
-
-ROLE_FIRST = Decision(
-    "It waits for its role's policy, by a dependency that names the role too: AWS tries the role when it makes the "
-    "resource, and without the policy that fails.",
-    ("cfn-lint::W3005",),
-)

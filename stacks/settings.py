@@ -26,6 +26,9 @@ EXPRESS_SECONDS = 300
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
 
+NEWEST_PYTHON = "3.14"
+"""The newest of Lambda's runtimes. https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html"""
+
 MARGIN_SECONDS = 5
 """How much longer a task waits than what it calls may take: so the callee tells of its timeout itself."""
 
@@ -44,7 +47,7 @@ class Settings:
 
     stage: str
     region: str = "us-east-1"
-    python_version: str = "3.14"
+    python_version: str = NEWEST_PYTHON
     architecture: str = "arm64"
     on_this_machine: bool = False
     function_memory: int = 512

@@ -11,6 +11,8 @@ from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
 from lambda_src.contract import INCOMING
+from stacks.acknowledgements import acknowledge
+from stacks.constructs import decisions
 from stacks.constructs.data_bucket import DataBucket
 from stacks.constructs.durations import time_limit
 from stacks.constructs.failures import ALL, S3_TRANSIENT, failed, handle_call_failures
@@ -29,6 +31,11 @@ from stacks.settings import Settings
 DATA_SETS = f"{INCOMING}*"
 PREDICTIONS, REJECTED = "jobs/*/predictions/*", "jobs/*/rejected/*"
 SUMMARIES, MAP_RESULTS = "jobs/*/summary.json", "jobs/*/map/*"
+
+NAMED_WHEN_THEY_START = (
+    "Executions and Map Runs are named when they start: the policy of this one machine names all of its own, and "
+    "no other machine's."
+)
 
 CALL_SECONDS = 30
 """How long a call of Step Functions' own API may take."""
@@ -104,6 +111,7 @@ class BatchJob(Construct):
             protection=protection,
         )
         data.grant_key(self.workflow.state_machine, write=True)
+        acknowledge(self.workflow.state_machine, decisions.objects(data.arns([DATA_SETS, MAP_RESULTS])))
         self._grant_map_runs(self.workflow.state_machine)
 
     def _states(self) -> sfn.IChainable:
@@ -225,7 +233,17 @@ class BatchJob(Construct):
         machine.node.try_remove_child("DistributedMapPolicy")
         policy = iam.Policy(self, "MapRunPolicy", roles=[machine.role])
         machine.grant_start_execution(policy)
-        machine.grant_execution(policy, "states:DescribeExecution", "states:ListMapRuns")
+        executions = Stack.of(self).format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{machine.state_machine_name}:*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        iam.Grant.add_to_principal(
+            grantee=policy,
+            actions=["states:DescribeExecution", "states:ListMapRuns"],
+            resource_arns=[executions],
+        )
         runs = Stack.of(self).format_arn(
             service="states",
             resource="mapRun",
@@ -233,6 +251,7 @@ class BatchJob(Construct):
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
         iam.Grant.add_to_principal(grantee=policy, actions=["states:DescribeMapRun"], resource_arns=[runs])
+        acknowledge(policy, decisions.INLINE_POLICY, decisions.wildcard(NAMED_WHEN_THEY_START, executions, runs))
 
 
 class MapRunCall(tasks.CallAwsService):

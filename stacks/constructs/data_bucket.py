@@ -11,6 +11,8 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from stacks.acknowledgements import acknowledge
+from stacks.constructs import decisions
 from stacks.constructs.protection import Protection
 from stacks.settings import Settings
 
@@ -31,6 +33,10 @@ class DataBucket(Construct):
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/ServerLogs.html
         self.logs = self._bucket("Logs", settings, expiration=Duration.days(settings.access_log_days))
         self.bucket = self._bucket("Bucket", settings, logs=self.logs, key=self.key)
+        acknowledge(self.logs, decisions.NO_REPLICA, decisions.AWS_KEY_ON_ACCESS_LOGS, decisions.LOGS_OF_THE_LOGS)
+        acknowledge(self.bucket, decisions.NO_REPLICA)
+        if self.key is None:
+            acknowledge(self.bucket, decisions.AWS_KEY_ON_THE_BUCKET)
 
     def _bucket(
         self,
@@ -67,17 +73,20 @@ class DataBucket(Construct):
             removal_policy=settings.removal_policy,
         )
 
-    def grant_store(self, grantee: iam.IGrantable, *keys: str) -> iam.Grant:
+    def grant_store(self, grantee: iam.Role, *keys: str) -> iam.Grant:
         """Lets the grantee write objects with such keys (`requests/*`), and read them to compare."""
         self.grant_key(grantee, write=True)
-        return iam.Grant.add_to_principal(
-            grantee=grantee, actions=["s3:GetObject", "s3:PutObject"], resource_arns=self.arns(keys)
-        )
+        return self._grant(grantee, ["s3:GetObject", "s3:PutObject"], keys)
 
-    def grant_read(self, grantee: iam.IGrantable, *keys: str) -> iam.Grant:
+    def grant_read(self, grantee: iam.Role, *keys: str) -> iam.Grant:
         """Lets the grantee read objects with such keys."""
         self.grant_key(grantee, write=False)
-        return iam.Grant.add_to_principal(grantee=grantee, actions=["s3:GetObject"], resource_arns=self.arns(keys))
+        return self._grant(grantee, ["s3:GetObject"], keys)
+
+    def _grant(self, grantee: iam.Role, actions: list[str], keys: Sequence[str]) -> iam.Grant:
+        arns = self.arns(keys)
+        acknowledge(grantee, decisions.objects(arns))
+        return iam.Grant.add_to_principal(grantee=grantee, actions=actions, resource_arns=arns)
 
     def grant_key(self, grantee: iam.IGrantable, *, write: bool) -> None:
         """Lets the grantee use the bucket's key, where it has one, for the objects that it may read, or also write.

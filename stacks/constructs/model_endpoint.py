@@ -10,7 +10,8 @@ from aws_cdk import aws_s3_assets as assets
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
-from stacks.acknowledgements import ROLE_FIRST, acknowledge
+from stacks.acknowledgements import acknowledge
+from stacks.constructs import decisions
 from stacks.constructs.model_image import model_image
 from stacks.constructs.protection import Protection
 from stacks.constructs.trust import sagemaker_here
@@ -18,6 +19,10 @@ from stacks.instance_types import has_disks
 from stacks.settings import Settings
 
 METRICS_NAMESPACE = "/aws/sagemaker/Endpoints"
+LOG_GROUP_NAMED_LATER = (
+    "SageMaker makes the log group and names it after the endpoint, which has its name only when the role is there: "
+    "the policy names the groups of endpoints."
+)
 
 
 class ModelEndpoint(Construct):
@@ -57,7 +62,9 @@ class ModelEndpoint(Construct):
         )
         # SageMaker reads the archive with the role while it creates the model: its policy has to be there.
         self.model.node.add_dependency(self.role)
-        acknowledge(self.model, ROLE_FIRST)
+        acknowledge(self.model, decisions.ROLE_FIRST)
+        acknowledge(self.role, decisions.INLINE_POLICY, decisions.EVERY_RESOURCE)
+        disk_key = self._disk_key(settings, protection)
         self.config = sagemaker.CfnEndpointConfig(
             self,
             "Config",
@@ -70,8 +77,10 @@ class ModelEndpoint(Construct):
                     initial_variant_weight=1,
                 )
             ],
-            kms_key_id=self._disk_key(settings, protection),
+            kms_key_id=disk_key,
         )
+        if disk_key is None:
+            acknowledge(self.config, decisions.AWS_KEY_ON_DISKS)
         self.endpoint = sagemaker.CfnEndpoint(
             self, "Endpoint", endpoint_config_name=self.config.attr_endpoint_config_name
         )
@@ -125,6 +134,7 @@ class ModelEndpoint(Construct):
             resource_name=f"{METRICS_NAMESPACE}/*",
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
+        acknowledge(self.role, decisions.wildcard(LOG_GROUP_NAMED_LATER, group))
         iam.Grant.add_to_principal(
             grantee=grantee,
             actions=[

@@ -11,12 +11,13 @@ from aws_cdk import aws_lambda_python_alpha as lambda_python
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from stacks.acknowledgements import ROLE_FIRST, acknowledge
+from stacks.acknowledgements import acknowledge
+from stacks.constructs import decisions
 from stacks.constructs.durations import seconds
 from stacks.constructs.function_build import SOURCES, Target, build_function
 from stacks.constructs.protection import Protection
 from stacks.constructs.trust import lambda_here
-from stacks.settings import Settings
+from stacks.settings import NEWEST_PYTHON, Settings
 
 
 class PythonFunction(Construct):
@@ -67,7 +68,20 @@ class PythonFunction(Construct):
             tracing=lambda_.Tracing.ACTIVE,
             environment=environment,
         )
-        acknowledge(self.function, ROLE_FIRST)
+        if protection.key is None:
+            acknowledge(self.log_group, decisions.AWS_KEY_ON_LOGS)
+        acknowledge(self.role, decisions.INLINE_POLICY, decisions.EVERY_RESOURCE)
+        acknowledge(
+            self.function,
+            decisions.ROLE_FIRST,
+            decisions.CALLED_AND_AWAITED,
+            decisions.SHARED_CONCURRENCY,
+            decisions.OUTSIDE_A_VPC,
+        )
+        if environment:
+            acknowledge(self.function, decisions.NO_SECRET_IN_THE_ENVIRONMENT)
+        if settings.python_version != NEWEST_PYTHON:
+            acknowledge(self.function, decisions.THIS_MACHINES_PYTHON)
 
 
 class UnqualifiedFunction(lambda_python.PythonFunction):

@@ -6,7 +6,8 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from stacks.acknowledgements import ROLE_FIRST, acknowledge
+from stacks.acknowledgements import acknowledge
+from stacks.constructs import decisions
 from stacks.constructs.durations import seconds
 from stacks.constructs.protection import Protection
 from stacks.settings import Settings
@@ -43,6 +44,8 @@ class Workflow(Construct):
             tracing_enabled=True,
             logs=sfn.LogOptions(destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
         )
-        acknowledge(self.state_machine, ROLE_FIRST)
-        if key is not None:
+        acknowledge(self.state_machine, decisions.ROLE_FIRST, decisions.INLINE_POLICY, decisions.EVERY_RESOURCE)
+        if key is None:
+            acknowledge(self.log_group, decisions.AWS_KEY_ON_LOGS)
+        else:
             key.encrypt_machine(self.state_machine)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from stacks.constructs.decisions import THIS_MACHINES_PYTHON
 from tests.gate.findings import TOOLS
 from tests.gate.gate import Verdict
 from tests.synthesis import ROOT
@@ -16,9 +17,11 @@ START, END = "<!-- template gate: written by `python -m tests.gate` -->\n", "<!-
 
 HEAD = """# What the template gate acknowledges
 
-Every finding that stays. Below each reason are the tools' exact ids, then each resource that has all of them, with the
-variants that it has them in. Written by `python -m tests.gate` from what stands beside the resources in `stacks/`; a
-test fails when the two differ.
+Every finding that stays, by its reason. Below each reason are the tools' exact ids, then each resource that has all of
+them, with the variants where it is not every one. Written by `python -m tests.gate` from what stands beside the
+resources in `stacks/`; a test fails when the two differ.
+
+The stage local has one more on a machine whose Python is not Lambda's newest, {ids}: {reason}
 """
 
 
@@ -28,15 +31,20 @@ def acknowledged(verdicts: Mapping[str, Verdict]) -> str:
     for variant, verdict in verdicts.items():
         for finding, key in verdict.acknowledged.items():
             found[verdict.reasons[key]][finding.id][finding.resource.removesuffix("/Resource")].append(variant)
-    text = [HEAD]
-    for reason, ids in sorted(found.items()):
-        text.append(f"\n## {reason}\n")
+    ids = ", ".join(f"`{it}`" for it in THIS_MACHINES_PYTHON.findings)
+    text = [HEAD.format(reason=THIS_MACHINES_PYTHON.reason, ids=ids)]
+    for reason, by_id in sorted(found.items()):
+        text.append(f"\n---\n\n{reason}\n")
         alike: dict[str, list[str]] = defaultdict(list)
-        for finding_id, resources in sorted(ids.items()):
-            lines = [f"- {path} ({', '.join(variants)})\n" for path, variants in sorted(resources.items())]
+        for finding_id, resources in sorted(by_id.items()):
+            lines = [f"- {path}{among(variants, verdicts)}\n" for path, variants in sorted(resources.items())]
             alike["".join(lines)].append(f"`{finding_id}`")
-        text += (f"\n{', '.join(ids)}:\n\n{lines}" for lines, ids in alike.items())
+        text += (f"\n{', '.join(names)}:\n\n{lines}" for lines, names in alike.items())
     return "".join(text)
+
+
+def among(variants: Collection[str], every: Collection[str]) -> str:
+    return "" if len(variants) == len(every) else f" ({', '.join(variants)})"
 
 
 def figures(verdicts: Mapping[str, Verdict]) -> str:
@@ -70,5 +78,6 @@ def security(verdicts: Mapping[str, Verdict], text: str) -> str:
 
 
 def documents(verdicts: Mapping[str, Verdict]) -> dict[Path, str]:
-    """What each document has to hold."""
-    return {ACKNOWLEDGED: acknowledged(verdicts)}
+    """What each document has to hold, on any machine: with whatever Python the stage local is synthesized."""
+    everywhere = {variant: verdict.without(THIS_MACHINES_PYTHON) for variant, verdict in verdicts.items()}
+    return {ACKNOWLEDGED: acknowledged(everywhere), SECURITY: security(everywhere, SECURITY.read_text())}

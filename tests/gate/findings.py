@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -44,24 +44,25 @@ class Finding:
 
 @dataclass(frozen=True)
 class Templates:
-    """The templates in a folder that a synth wrote."""
+    """The templates in a folder that a synth wrote, of some stacks."""
 
     folder: Path
+    stacks: Sequence[str] = STACKS
 
     @property
     def paths(self) -> Mapping[str, Path]:
         """Each stack's, by its name."""
-        return {name: self.folder / f"{name}.template.json" for name in STACKS}
+        return {name: self.folder / f"{name}.template.json" for name in self.stacks}
 
     @cached_property
     def constructs(self) -> Mapping[tuple[str, str], str]:
         """Each construct's path, by its stack and its logical id."""
-        return {(stack, logical_id): path for stack in STACKS for path, logical_id in self._logical_ids(stack)}
+        return {(stack, logical_id): path for stack in self.stacks for path, logical_id in self._logical_ids(stack)}
 
-    def finding(self, tool: str, rule: str, template: str, logical_id: str, message: str) -> Finding:
-        """What a tool says of a resource in a template's file; of the whole template where it names none."""
+    def finding(self, tool: str, *, rule: str, template: str, resource: str, message: str) -> Finding:
+        """What a tool says of a resource, a logical id, in a template's file; of all of it where it names none."""
         stack = Path(template).name.removesuffix(".template.json")
-        return Finding(f"{tool}::{rule}", self.constructs.get((stack, logical_id), stack), message)
+        return Finding(f"{tool}::{rule}", self.constructs.get((stack, resource), stack), message)
 
     def _logical_ids(self, stack: str) -> Iterator[tuple[str, str]]:
         metadata: dict[str, list[dict[str, Any]]] = json.loads((self.folder / f"{stack}.metadata.json").read_text())

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from aws_cdk import Stack
+from aws_cdk import App, Stack
 
-from stacks.acknowledgements import Acknowledgement
-from tests.gate.findings import Finding, Templates
+from stacks.acknowledgements import Acknowledgement, Decision
+from tests.gate.findings import TOOLS, Finding, Templates
 from tests.gate.nag import PACKS, nag
 from tests.gate.validation import validate
-from tests.gate.workers import Answer, DefinitionValidator, Scanners
+from tests.gate.workers import SCANNERS, Answer, DefinitionValidator, Scanners
 from tests.synthesis import Synthesis
 
 
@@ -43,6 +43,11 @@ class Verdict:
         """The acknowledgements that hide nothing."""
         return sorted(self.reasons.keys() - set(self.acknowledged.values()))
 
+    def without(self, decision: Decision) -> Verdict:
+        """The verdict as it would be without the findings that a decision leaves as they are."""
+        kept = [it for it in self.findings if self.reasons.get(self._nearest(it) or ("", "")) != decision.reason]
+        return replace(self, findings=tuple(kept))
+
     def counts(self) -> tuple[Counter[str], Counter[str]]:
         """How many findings each tool has, and how many of them are acknowledged."""
         return Counter(it.tool for it in self.findings), Counter(it.tool for it in self.acknowledged)
@@ -67,32 +72,39 @@ class Gate:
 
     def judge(self, variants: Iterable[tuple[str, Synthesis]]) -> dict[str, Verdict]:
         """The verdict on each variant; the other processes judge one while the next is synthesized."""
-        asked = [(name, it, Templates(it.folder), self._ask(Templates(it.folder))) for name, it in variants]
+        asked = [(name, it, Templates(it.folder), self._ask(Templates(it.folder), TOOLS)) for name, it in variants]
         return {name: self._verdict(it, templates, answers) for name, it, templates, answers in asked}
 
-    def _ask(self, templates: Templates) -> list[Future[Answer]]:
-        paths = list(templates.paths.values())
-        return [self._scanners.judge(paths), self._validator.judge(paths)]
+    def findings(self, app: App, templates: Templates, tools: Collection[str]) -> set[Finding]:
+        """What some of the tools find in an app and in its templates."""
+        answers = self._ask(templates, tools)
+        return {finding for _, found, _ in self._found(app, templates, tools, answers) for finding in found}
 
-    def _verdict(self, synthesis: Synthesis, templates: Templates, answers: list[Future[Answer]]) -> Verdict:
-        findings: list[Finding] = []
-        seconds: dict[str, float] = {}
-        for tool in PACKS:
+    def _ask(self, templates: Templates, tools: Collection[str]) -> list[Future[Answer]]:
+        """Sets the other processes to work, those that have something to do."""
+        paths, scanners = list(templates.paths.values()), [tool for tool in SCANNERS if tool in tools]
+        asked = [self._scanners.judge(paths, scanners)] if scanners else []
+        return [*asked, self._validator.judge(paths)] if "asl-validator" in tools else asked
+
+    def _found(
+        self, app: App, templates: Templates, tools: Collection[str], answers: Iterable[Future[Answer]]
+    ) -> Iterator[tuple[str, list[Finding], float]]:
+        """Each tool with what it finds and the seconds that it took; Guard runs within the library's validation."""
+        for tool in [pack for pack in PACKS if pack in tools]:
             start = time.perf_counter()
-            findings += nag(tool, synthesis.app)
-            seconds[tool] = time.perf_counter() - start
-        start = time.perf_counter()
-        findings += validate(synthesis.app, templates)
-        seconds["CloudFormation-Validate"] = time.perf_counter() - start
-        reasons = dict(entry for it in synthesis.acknowledgements for entry in resolved(it))
+            yield tool, list(nag(tool, app)), time.perf_counter() - start
+        if "Guard" in tools or "CloudFormation-Validate" in tools:
+            start = time.perf_counter()
+            yield "CloudFormation-Validate", list(validate(app, templates)), time.perf_counter() - start
         for answer in answers:
-            for tool, found in answer.result().items():
-                seconds[tool] = found["seconds"]
-                findings += (
-                    templates.finding(tool, it["rule"], it["template"], it["resource"], it["message"])
-                    for it in found["findings"]
-                )
-        return Verdict(tuple(sorted(set(findings))), reasons, seconds)
+            for tool, its in answer.result().items():
+                yield tool, [templates.finding(tool, **found) for found in its["findings"]], its["seconds"]
+
+    def _verdict(self, synthesis: Synthesis, templates: Templates, answers: Iterable[Future[Answer]]) -> Verdict:
+        found = list(self._found(synthesis.app, templates, TOOLS, answers))
+        findings = {finding for _, some, _ in found for finding in some}
+        reasons = dict(entry for it in synthesis.acknowledgements for entry in resolved(it))
+        return Verdict(tuple(sorted(findings)), reasons, {tool: seconds for tool, _, seconds in found})
 
 
 def resolved(acknowledgement: Acknowledgement) -> Iterator[tuple[tuple[str, str], str]]:

@@ -50,7 +50,10 @@ def validate(app: IConstruct, templates: Templates) -> Iterator[Finding]:
         category = (violation.rule_metadata or {}).get("category", "")
         tool = "Guard" if category.startswith("guard:") else "CloudFormation-Validate"
         for resource in violation.violating_resources:
-            logical_id = resource.resource_logical_id or ""
             yield templates.finding(
-                tool, violation.rule_name, str(resource.template_path), logical_id, violation.description
+                tool,
+                rule=violation.rule_name,
+                template=str(resource.template_path),
+                resource=resource.resource_logical_id or "",
+                message=violation.description,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from tests.gate.definitions import definitions
 from tests.synthesis import ROOT
 
 HERE = Path(__file__).parent
-SCANNERS = Path(sys.prefix) / "scanners" / "bin" / "python"
-"""The Python that has cfn-lint and checkov: `make setup` makes it from requirements.txt, beside this file."""
+SCANNERS = ("cfn-lint", "checkov")
+PYTHON = Path(sys.prefix) / "scanners" / "bin" / "python"
+"""The Python that has the scanners: `make setup` makes it from requirements.txt, beside this file."""
 
 Answer = dict[str, dict[str, Any]]
 """By tool, `findings` (each with `rule`, `template`, `resource`, `message`) and `seconds`."""
@@ -47,6 +48,7 @@ class Worker:
 
     def close(self) -> None:
         self._questions.shutdown()
+        self._process.terminate()
         self._process.communicate()
 
 
@@ -54,12 +56,12 @@ class Scanners(Worker):
     """cfn-lint and checkov."""
 
     def __init__(self) -> None:
-        if not SCANNERS.is_file():
-            raise FileNotFoundError(f"{SCANNERS} is missing, and with it cfn-lint and checkov: run `make setup`")
-        super().__init__(SCANNERS, HERE / "scan.py")
+        if not PYTHON.is_file():
+            raise FileNotFoundError(f"{PYTHON} is missing, and with it {' and '.join(SCANNERS)}: run `make setup`")
+        super().__init__(PYTHON, HERE / "scan.py")
 
-    def judge(self, templates: Iterable[Path], tools: Iterable[str] = ("cfn-lint", "checkov")) -> Future[Answer]:
-        return self.ask({"templates": [str(path) for path in templates], "tools": list(tools)})
+    def judge(self, templates: Iterable[Path], tools: Sequence[str]) -> Future[Answer]:
+        return self.ask({"templates": [str(path) for path in templates], "tools": tools})
 
 
 class DefinitionValidator(Worker):

@@ -215,7 +215,7 @@ def allow(action: str | list[str], resource: Any, **more: Any) -> dict[str, Any]
 
 
 LISTING = allow("s3:ListBucket", "<DataBucket.Arn>", Condition={"StringLike": {"s3:prefix": "incoming/*"}})
-EXECUTION = "arn:aws:states:us-east-1:<AWS::AccountId>:execution:<JobWorkflowStateMachine>[:6]"
+EXECUTION = "arn:aws:states:us-east-1:<AWS::AccountId>:execution:<JobWorkflowStateMachine.Name>"
 
 
 @BOTH
