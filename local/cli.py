@@ -61,9 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     interrupt.catch()
     try:
         given, rules = faults.load(options.faults) if options.faults else ([], [])
-        with _deployed(
-            options.port, {"stage": options.stage, **dict(options.context)}, progress := _Progress()
-        ) as ready:
+        kept = BUILD / "kept" if options.command == "up" and options.keep else None
+        context = {"stage": options.stage, **dict(options.context)}
+        with _deployed(options.port, context, progress := _Progress(), kept) as ready:
             if given:
                 faults.add(ready, given, counting=False)
                 for rule in rules:
@@ -119,7 +119,13 @@ def _parser() -> argparse.ArgumentParser:
             metavar="FILE",
             help="once deployed, let calls fail by the rules of this TOML or JSON file (docs/reliability.md)",
         )
-        if name == "run":
+        if name == "up":
+            command.add_argument(
+                "--keep",
+                action="store_true",
+                help="keep all that is deployed and stored, in build/local/kept, for the next `up --keep`",
+            )
+        else:
             command.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser
 
@@ -138,12 +144,12 @@ def _context(text: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _deployed(port: int, context: Mapping[str, str], progress: _Progress) -> Iterator[Ready]:
+def _deployed(port: int, context: Mapping[str, str], progress: _Progress, kept: Path | None = None) -> Iterator[Ready]:
     """The embedded AWS with both stacks. The run's folder is kept when it fails: it holds the logs."""
     node()
     folder = _run_folder()
     progress("starting the embedded AWS")
-    with embedded(folder / "aws.log", BUILD, port) as ready:
+    with embedded(folder / "aws.log", BUILD, port, keep=kept) as ready:
         cdk = Cdk(ready, folder)
         progress(f"{ready.endpoint} answers; bootstrapping the account and synthesizing the app")
         cdk.prepare(context)

@@ -41,15 +41,20 @@ def clean_environment(folder: Path, **variables: str) -> dict[str, str]:
 
 
 @contextmanager
-def embedded(log: Path, data: Path, port: int, allowed: Path | None = None) -> Iterator[Ready]:
+def embedded(
+    log: Path, data: Path, port: int, allowed: Path | None = None, keep: Path | None = None
+) -> Iterator[Ready]:
     """A running embedded AWS on 127.0.0.1; port 0 is any free one. It ends when the `with` or this process does.
 
     `log` takes what it writes, and its folder all else that is of this run; `data` what it keeps between runs;
-    `allowed` what IAM allows (`local.permissions`). Raises CommandError when it does not start.
+    `allowed` what IAM allows (`local.permissions`); `keep` all that it holds, for the next one (`local.keep`).
+    Raises CommandError when it does not start.
     """
     command = [sys.executable, "-m", "local.server", "--port", str(port), "--folder", str(data)]
     if allowed is not None:
         command += ["--allowed", str(allowed)]
+    if keep is not None:
+        command += ["--keep", str(keep)]
     with started(command, log=log, cwd=ROOT, env=clean_environment(log.parent), spoken=True) as server:
         yield _ready(server, log)
 

@@ -30,16 +30,18 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-from local import faults
+from local import faults, keep
 
 VERSION = "1.5.33"
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 
+_KEPT = keep.folder()
 _SETTINGS = {
     "AUTH": "true",
     "BIND_HOST": "127.0.0.1",
@@ -47,8 +49,10 @@ _SETTINGS = {
     "MINISTACK_ACCOUNT_ID": ACCOUNT,
     "MINISTACK_REGION": REGION,
     "MINISTACK_TEST_NO_AUTOSTART": "1",
-    "PERSIST_STATE": "0",
-    "S3_PERSIST": "0",
+    "PERSIST_STATE": "1" if _KEPT else "0",
+    "S3_PERSIST": "1" if _KEPT else "0",
+    "STATE_DIR": str((_KEPT or Path()) / "ministack"),
+    "S3_DATA_DIR": str((_KEPT or Path()) / "s3"),
     "IOT_MTLS_ENABLED": "0",
     "SFTP_ENABLED": "0",
     "LAMBDA_EXECUTOR": "local",
@@ -150,7 +154,12 @@ class Prepared(Protocol):
 
 def _root_session() -> Credentials:
     """The run's own key, known as the account's root; its signatures are checked like any other's."""
-    root = Credentials(f"AKIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30), "")
+    known = keep.read(_KEPT / "root.json") if _KEPT else None
+    fresh = f"AKIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30)
+    access_key, secret_key = known or fresh
+    root = Credentials(access_key, secret_key, "")
+    if _KEPT and known is None:
+        keep.write(_KEPT / "root.json", fresh)
     _sts.register_session(
         root.access_key,
         {
@@ -631,8 +640,33 @@ def run_on_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
     return asyncio.run_coroutine_threadsafe(coroutine, _app._MAIN_LOOP).result()
 
 
+_on_change: list[Callable[[], None]] = []
+
+_DATA_SERVICES = frozenset({"states", "logs", "sts", "monitoring", "faults"})
+"""Services whose requests change nothing that `save_kept` keeps."""
+
+
+def _may_change(scope: Message, service: str) -> bool:
+    path = scope["path"]
+    if service == "s3":
+        return scope["method"] != "GET" and "/" not in path.strip("/")
+    return service not in _DATA_SERVICES and not path.endswith("/invocations")
+
+
+def note_changes(changed: Callable[[], None]) -> None:
+    """Calls `changed` after each request that may have changed something else than data."""
+    _on_change[:] = [changed]
+
+
+def save_kept() -> None:
+    """Writes what MiniStack knows to the folder of what is kept, but for the objects, which are there already."""
+    _app.save_all(_app._build_persistence_save_dict())
+
+
 def attach() -> None:
     """Makes the running event loop the server's: to be called once, before the first request."""
+    if _KEPT:
+        _app._load_persisted_state()
     loop = asyncio.get_running_loop()
     # Python's default is six threads on two cores, and stack operations hold one each.
     loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(32, "aws"))
@@ -930,6 +964,8 @@ async def _dispatch(
         await faults.around_request(call, partial(principal, access_key), serve, send)
     else:
         await _serve(scope, headers, query, body, send)
+    if _on_change and _may_change(scope, _scope_of(headers)[3]):
+        _on_change[0]()
 
 
 async def _serve(scope: Message, headers: dict[str, str], query: dict[str, list[str]], body: bytes, send: Send) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import uvicorn
 
-from local import permissions
+from local import keep, permissions
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,17 @@ async def serve(
     announce: Callable[[Ready], None],
     stop: asyncio.Event,
     allowed: Path | None = None,
+    kept: Path | None = None,
 ) -> None:
     """Serves the embedded AWS on the socket until `stop` is set, then ends every process it has started.
 
-    `allowed` is a file for what IAM allows meanwhile, see `local.permissions`.
+    `allowed` is a file for what IAM allows meanwhile, see `local.permissions`; `kept` is a folder, see `local.keep`.
     """
     port = server.getsockname()[1]
     # MiniStack reads the port when it is imported: it makes addresses for callbacks from it.
     os.environ["GATEWAY_PORT"] = str(port)
+    if kept is not None:
+        os.environ[keep.VARIABLE] = str(kept)
     ministack = importlib.import_module("local.ministack")
     functions = importlib.import_module("local.functions")
     endpoint = f"http://127.0.0.1:{port}"
@@ -86,6 +89,8 @@ async def serve(
             if hasattr(room, "close"):
                 closers.append(room.close)
     importlib.import_module("local.faults.service").install()
+    if kept is not None:
+        closers.append(await _keep(kept))
     web = _Server(
         uvicorn.Config(
             ministack.app,
@@ -117,7 +122,21 @@ async def serve(
     await serving
 
 
-async def _main(port: int, folder: Path, allowed: Path | None) -> None:
+async def _keep(folder: Path) -> Callable[[], Awaitable[None]]:
+    """Puts back what was kept in the folder, and keeps what changes from now on."""
+    ministack, sagemaker = importlib.import_module("local.ministack"), importlib.import_module("local.sagemaker")
+    await sagemaker.restore(keep.read(folder / "sagemaker.json") or [])
+
+    def save() -> None:
+        ministack.save_kept()
+        keep.write(folder / "sagemaker.json", sagemaker.snapshot())
+
+    keeper = keep.Keeper(save)
+    ministack.note_changes(keeper.changed)
+    return keeper.close
+
+
+async def _main(port: int, folder: Path, allowed: Path | None, kept: Path | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -127,7 +146,7 @@ async def _main(port: int, folder: Path, allowed: Path | None) -> None:
     def announce(ready: Ready) -> None:
         print(json.dumps(asdict(ready)), flush=True)
 
-    await serve(listen(port), folder, announce, stop, allowed)
+    await serve(listen(port), folder, announce, stop, allowed, kept)
 
 
 def main() -> None:
@@ -135,10 +154,14 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("build/local"))
     parser.add_argument("--allowed", type=Path, help="a file for what IAM allows")
+    parser.add_argument("--keep", type=Path, help="a folder for what is to be there again")
     options = parser.parse_args()
+    lock = keep.lock(options.keep) if options.keep is not None else None
+    if options.keep is not None and lock is None:
+        sys.exit(f"another embedded AWS keeps its things in {options.keep}: end it first")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     try:
-        asyncio.run(_main(options.port, options.folder.resolve(), options.allowed))
+        asyncio.run(_main(options.port, options.folder.resolve(), options.allowed, options.keep))
     except OSError as error:
         sys.exit(f"cannot listen on 127.0.0.1:{options.port}: {error.strerror}")
 

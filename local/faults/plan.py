@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -109,6 +111,8 @@ class Plan:
             return None
         if found.delay:
             await Clock().sleep(found.delay)
+        if found.crash:
+            os.kill(os.getpid(), signal.SIGKILL)
         if found.hold:
             await holder.released.wait()
         if found.stop is not None:

@@ -48,6 +48,7 @@ class Rule:
     timeout: bool = False
     twice: bool = False
     hold: bool = False
+    crash: bool = False
     delay: float = 0.0
 
     @property
@@ -76,7 +77,7 @@ _EFFECTS = {
     "*": ("error", "cut", "lost"),
 }
 _OF_ANY_SERVICE = ("error", "cut", "lost", "answer", "answer_bytes")
-_ANYWHERE = ("stop", "hold")
+_ANYWHERE = ("stop", "hold", "crash")
 _ALIASES = {"states": "stepfunctions"}
 
 

@@ -62,6 +62,21 @@ def install() -> None:
     _installed = sagemaker
 
 
+def snapshot() -> Any:
+    """What is to be there again after the end of this process, as JSON."""
+    from local.sagemaker import kept
+
+    return kept.dump(_installed) if _installed is not None else []
+
+
+async def restore(known: Any) -> None:
+    """Puts back what `snapshot` gave."""
+    from local.sagemaker import kept
+
+    if _installed is not None:
+        await kept.restore(_installed, known)
+
+
 async def close() -> None:
     """Stops every model server. Does nothing where nothing is installed."""
     global _installed

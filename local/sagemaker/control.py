@@ -68,6 +68,11 @@ class SageMaker:
     def store(self, place: Place) -> Store:
         return self._stores.setdefault(place, Store(place))
 
+    @property
+    def stores(self) -> list[Store]:
+        """Those of every place where there is anything."""
+        return list(self._stores.values())
+
     def scaling(self, place: Place) -> Scaling:
         return self._scaling.setdefault(place, Scaling(place))
 

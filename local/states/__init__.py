@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from local import faults, ministack
+from local import faults, keep, ministack
 from local.states import api, cloud_control, cloudformation
 from local.states.embedded import EmbeddedAws
+from local.states.journal import Journal
 from local.states.machines import Engine
 
 _installed: list[Engine] = []
@@ -29,6 +30,9 @@ def install() -> None:
         return cloud_control.handle(engine, request)
 
     faults.PLAN.stop = engine.stop_matching
+    if (folder := keep.folder()) is not None:
+        engine.kept = journal = Journal(folder / "states.jsonl")
+        journal.restore(engine)
     ministack.add_service("states", answer)
     ministack.add_service(cloud_control.SERVICE, control)
     ministack.add_resource_type(cloudformation.TYPE, cloudformation.resource_type(engine))

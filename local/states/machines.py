@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 from lambda_src.contract import MAX_STATE_BYTES
 from local import faults
@@ -60,6 +60,14 @@ class StateMachine:
         return self.arn.split(":")[3]
 
 
+class Kept(Protocol):
+    """What notes machines and executions for a later engine."""
+
+    def machine(self, machine: StateMachine) -> None: ...
+    def deleted(self, arn: str) -> None: ...
+    def execution(self, execution: Execution) -> None: ...
+
+
 class Engine:
     """All state machines of one embedded AWS, and their executions.
 
@@ -74,6 +82,8 @@ class Engine:
         self.executions: dict[str, Execution] = {}
         self.children: dict[str, list[Execution]] = {}
         """The Standard children of Map Runs, by the ARN of the execution that started them."""
+
+        self.kept: Kept | None = None
 
     # State machines
 
@@ -108,6 +118,8 @@ class Engine:
         existing = self.machines.get(arn)
         if existing is None:
             self.machines[arn] = wanted
+            if self.kept is not None:
+                self.kept.machine(wanted)
             return wanted
         compared = ("definition", "kind", "logging", "tracing", "encryption")
         if any(getattr(existing, name) != getattr(wanted, name) for name in compared):
@@ -135,6 +147,8 @@ class Engine:
         machine.tracing = machine.tracing if tracing is None else tracing
         machine.encryption = machine.encryption if encryption is None else encryption
         machine.revision = str(uuid.uuid4())
+        if self.kept is not None:
+            self.kept.machine(machine)
         return machine
 
     def machine(self, arn: str) -> StateMachine:
@@ -147,6 +161,8 @@ class Engine:
         """Deletes the machine and stops its executions; one that is not there is no error."""
         if self.machines.pop(arn, None) is None:
             return
+        if self.kept is not None:
+            self.kept.deleted(arn)
         for execution in self.executions.values():
             if execution.machine_arn == arn and execution.status == "RUNNING":
                 self.stop(execution.arn)
@@ -199,6 +215,9 @@ class Engine:
     def _go(self, execution: Execution, machine: StateMachine) -> None:
         running = Running(self._aws, self.clock, machine, execution, self.children, self.callbacks)
         execution.task = asyncio.ensure_future(running.run())
+        if (kept := self.kept) is not None and execution.history is not None:
+            kept.execution(execution)
+            execution.task.add_done_callback(lambda _done: kept.execution(execution))
 
     def redrive(self, arn: str) -> Execution:
         """Goes on with an execution that did not succeed, from the state it ended in. Raises `ApiError`."""

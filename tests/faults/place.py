@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,13 +27,14 @@ from tests.synthesis import unhashed
 @dataclass
 class Place:
     """Where a row runs, under which execution name. After `wait`, `status`, `error` and `cause` are the run's;
-    `seen` tells of the calls made until then."""
+    `seen` tells of the calls made until then; `cleanup` is for what a row has to end in the end."""
 
     client: Client
     over: Over
     name: str
     sent: Sent
     seen: Seen = field(init=False)
+    cleanup: ExitStack = field(default_factory=ExitStack)
     status: str = ""
     error: str | None = None
     cause: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults import data_sets, functions, model, orchestration, records, requests, store
+from tests.faults import data_sets, functions, model, orchestration, records, requests, restart, store
 from tests.faults.fault import Case, Fault, Over
 
 FAULTS: tuple[Fault, ...] = (
@@ -13,6 +13,7 @@ FAULTS: tuple[Fault, ...] = (
     *model.FAULTS,
     *store.FAULTS,
     *orchestration.FAULTS,
+    *restart.FAULTS,
 )
 
 

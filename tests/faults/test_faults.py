@@ -18,10 +18,11 @@ from tests.injection import faults
 )
 def test_nothing_is_lost(client: Client, fault: Fault, case: Case, over: Over) -> None:
     place = Place(client, over, generated(fault.name), case.sent)
-    with faults(client.deployment.ready, *case.rules(place)) as place.seen:
-        case.play(place)
-    check(place, case.expect)
-    case.then(place)
+    with place.cleanup:
+        with faults(client.deployment.ready, *case.rules(place)) as place.seen:
+            case.play(place)
+        check(place, case.expect)
+        case.then(place)
 
 
 def test_each_row_has_a_name_of_its_own_that_can_be_asked_for() -> None:
