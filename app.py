@@ -1,6 +1,6 @@
 """The CDK app: picks the stage (`-c stage=prod`; without it `local`) and builds both stacks.
 
-`-c customer_key=true` (or `false`) overrides that setting of the stage.
+`-c customer_key=true` and `-c vpc=true` (or `false`) override those settings of the stage.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CONTEXT: dict[str, list[str]] = {"aws:cdk:bundling-stacks": []}
 """Functions go up as they were built: no stack is left for the CDK to bundle in Docker. The CLI sends a
 value of its own, so this has to come after it."""
 
-SWITCHES = ("customer_key",)
+SWITCHES = ("customer_key", "vpc")
 """The settings that the context may turn on and off in any stage."""
 
 

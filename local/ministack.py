@@ -81,6 +81,7 @@ _actions = _import("core.iam_actions")
 _responses = _import("core.responses")
 _router = _import("core.router")
 _iam_service = _import("services.iam")
+_ec2 = _import("services.ec2")
 _kms = _import("services.kms")
 _lambda = _import("services.lambda_svc")
 _logs = _import("services.cloudwatch_logs")
@@ -571,6 +572,22 @@ def _update_named_group(
 
 
 _groups["create"], _groups["update"] = _create_named_group, _update_named_group
+
+
+def _create_flow_log(_logical_id: str, properties: dict[str, Any], _stack_name: str) -> tuple[str, dict[str, str]]:
+    """A network's flow log, which MiniStack's API has and its CloudFormation has not. Nothing flows here."""
+    known = set(_ec2._flow_logs)
+    names = ("ResourceType", "TrafficType", "LogDestinationType", "LogDestination")
+    given = {"ResourceId.1": properties["ResourceId"], **{name: properties.get(name) for name in names}}
+    _ec2._create_flow_logs({name: [value] for name, value in given.items() if value})
+    (made,) = set(_ec2._flow_logs) - known
+    return made, {"Id": made}
+
+
+_provisioners._RESOURCE_HANDLERS["AWS::EC2::FlowLog"] = {
+    "create": _create_flow_log,
+    "delete": lambda name, _properties: _ec2._delete_flow_logs({"FlowLogId.1": [name]}),
+}
 
 _OBJECT_KEY_USES = {
     # What a request for an object has the caller use the bucket's key for, by what its query asks for.

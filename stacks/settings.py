@@ -77,6 +77,9 @@ class Settings:
     customer_key: bool = False
     """Whether a key of the account's own encrypts data, logs, executions and the model's disks. It costs a dollar a
     month in each stack, and each call of it; without one AWS uses keys of its own."""
+    vpc: bool = False
+    """Whether functions and model run in private subnets of a network of their own, without a way to the internet.
+    It costs about 15 dollars a month in each stack."""
     termination_protection: bool = False
     """Whether the stacks refuse to be deleted until somebody has turned this off."""
     noncurrent_days: int = 30

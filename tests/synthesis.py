@@ -15,7 +15,7 @@ from aws_cdk import App, CloudFormationValidatePlugin, ValidationRuleSource, Val
 
 import app
 from stacks.acknowledgements import Acknowledgement, take_acknowledgements
-from stacks.settings import DEV, Settings
+from stacks.settings import DEV, PROD, Settings
 from stacks.settings import STAGES as SETTINGS
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +24,7 @@ STAGES = ("local", "dev", "prod")
 VARIANTS: Mapping[str, Settings] = {
     **SETTINGS,
     "dev-key": replace(DEV, customer_key=True),
+    "prod-vpc": replace(PROD, vpc=True),
 }
 """What the template gate judges: each stage, and each choice that changes what a stage deploys."""
 GUARD_RULES = ROOT / "tests" / "gate" / "rules.guard"

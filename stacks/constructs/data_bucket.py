@@ -33,6 +33,10 @@ class DataBucket(Construct):
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/ServerLogs.html
         self.logs = self._bucket("Logs", settings, expiration=Duration.days(settings.access_log_days))
         self.bucket = self._bucket("Bucket", settings, logs=self.logs, key=self.key)
+        if protection.network is not None:
+            protection.network.allow(["s3:GetObject", "s3:PutObject"], self.arns(["*"]))
+            protection.network.allow(["s3:ListBucket"], [self.bucket.bucket_arn])
+            protection.network.log_to(self.logs)
         acknowledge(self.logs, decisions.NO_REPLICA, decisions.AWS_KEY_ON_ACCESS_LOGS, decisions.LOGS_OF_THE_LOGS)
         acknowledge(self.bucket, decisions.NO_REPLICA)
         if self.key is None:

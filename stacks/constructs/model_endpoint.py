@@ -42,6 +42,9 @@ class ModelEndpoint(Construct):
         image.repository.grant_pull(self.role)
         self._grant_model_data(self.role)
         self._grant_monitoring(self.role)
+        if protection.network is not None:
+            protection.network.grant_model_interfaces(self.role)
+            protection.network.allow(["s3:GetObject"], [self._archive])
 
         self.model = sagemaker.CfnModel(
             self,
@@ -49,6 +52,7 @@ class ModelEndpoint(Construct):
             execution_role_arn=self.role.role_arn,
             # The container reaches nothing and nobody; SageMaker brings it the archive and the requests.
             enable_network_isolation=True,
+            vpc_config=self._place(protection),
             primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
                 image=image.uri,
                 model_data_url=self.asset.s3_object_url,
@@ -100,6 +104,22 @@ class ModelEndpoint(Construct):
             grantee=grantee, actions=["sagemaker:InvokeEndpoint"], resource_arns=[self.arn]
         )
 
+    @property
+    def _archive(self) -> str:
+        return self.asset.bucket.arn_for_objects(self.asset.s3_object_key)
+
+    def _place(self, protection: Protection) -> sagemaker.CfnModel.VpcConfigProperty | None:
+        """Where the instances stand. The archive then comes through the network, though the container is isolated.
+
+        https://docs.aws.amazon.com/sagemaker/latest/dg/mkt-algo-model-internet-free.html
+        """
+        if protection.network is None:
+            return None
+        return sagemaker.CfnModel.VpcConfigProperty(
+            security_group_ids=[protection.network.model.security_group_id],
+            subnets=[subnet.subnet_id for subnet in protection.network.vpc.isolated_subnets],
+        )
+
     def _disk_key(self, settings: Settings, protection: Protection) -> str | None:
         """The key for the instances' disks: the endpoint could not be made with one where they have disks of their own.
 
@@ -120,7 +140,7 @@ class ModelEndpoint(Construct):
         iam.Grant.add_to_principal(
             grantee=grantee,
             actions=["s3:GetObject"],
-            resource_arns=[self.asset.bucket.arn_for_objects(self.asset.s3_object_key)],
+            resource_arns=[self._archive],
         )
 
     def _grant_monitoring(self, grantee: iam.IGrantable) -> None:

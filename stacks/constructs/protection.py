@@ -7,16 +7,21 @@ from dataclasses import dataclass
 from constructs import Construct
 
 from stacks.constructs.customer_key import CustomerKey
+from stacks.constructs.network import Network
 from stacks.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Protection:
-    """The stack's own key, or None: AWS encrypts with keys of its own, which cost nothing."""
+    """None is what AWS has for all: keys of its own, which cost nothing, and its own networks."""
 
     key: CustomerKey | None = None
+    network: Network | None = None
 
 
 def protection(scope: Construct, settings: Settings) -> Protection:
     """What the settings ask for, made in `scope`."""
-    return Protection(key=CustomerKey(scope, "Key", settings=settings) if settings.customer_key else None)
+    return Protection(
+        key=CustomerKey(scope, "Key", settings=settings) if settings.customer_key else None,
+        network=Network(scope, "Network") if settings.vpc else None,
+    )

@@ -52,6 +52,9 @@ class PythonFunction(Construct):
         )
         self.role = iam.Role(self, "Role", assumed_by=lambda_here(self))
         self.log_group.grant_write(self.role)
+        network = protection.network
+        if network is not None:
+            network.grant_function_interfaces(self.role)
         self.function = UnqualifiedFunction(
             self,
             "Function",
@@ -67,6 +70,8 @@ class PythonFunction(Construct):
             log_group=self.log_group,
             tracing=lambda_.Tracing.ACTIVE,
             environment=environment,
+            vpc=network.vpc if network else None,
+            security_groups=[network.functions] if network else None,
         )
         if protection.key is None:
             acknowledge(self.log_group, decisions.AWS_KEY_ON_LOGS)

@@ -1,4 +1,4 @@
-"""The stacks with a key of their own: all of it runs, and each use of the key that a role has is one that it needs."""
+"""The stacks with a key and a network of their own: all of it runs, and each role needs each use of the key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STACK = "InferenceStack"
 @pytest.fixture(scope="module")
 def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """An embedded AWS beside the one that the other tests share."""
-    with deployed(tmp_path_factory.mktemp("key"), stage="local", customer_key="true") as found:
+    with deployed(tmp_path_factory.mktemp("key"), stage="local", customer_key="true", vpc="true") as found:
         yield found
 
 

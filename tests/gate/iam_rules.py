@@ -14,6 +14,11 @@ from tests.roles import Role, owned
 
 WITHOUT_NARROWER_FORM = {
     "cloudwatch:PutMetricData",
+    "ec2:DescribeDhcpOptions",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcs",
     "ecr:GetAuthorizationToken",
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
@@ -34,6 +39,9 @@ CONDITIONED = {"cloudwatch:PutMetricData": "cloudwatch:namespace"}
 """Those of them that AWS lets a condition narrow, and the key: they have to have it."""
 
 WIDE = {
+    "arn:aws:ec2:us-east-1:<AWS::AccountId>:network-interface/*": (
+        "Lambda and SageMaker make a function's and a model's interfaces in a network, whose names nobody knows before"
+    ),
     "arn:aws:logs:us-east-1:<AWS::AccountId>:log-group:/aws/sagemaker/Endpoints/*": (
         "SageMaker names the group after the endpoint, whose name is not known before the model's role is"
     ),

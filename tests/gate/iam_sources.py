@@ -43,6 +43,7 @@ class Source:
 JOBS = "stacks/constructs/batch_job.py"
 MODEL = "stacks/constructs/model_endpoint.py"
 DATA = "stacks/constructs/data_bucket.py"
+NETWORK = "stacks/constructs/network.py"
 KEY = "stacks/constructs/customer_key.py"
 
 SOURCES = (
@@ -64,6 +65,8 @@ SOURCES = (
     Source(JOB, r"states:\w+", ".*", JOBS, "_grant_map_runs"),
     Source(rf"{FUNCTION}|{JOB}", r"kms:\w+", "<Key.Arn>", DATA, "self.key.grant_objects", condition=":aws:s3:arn"),
     Source(MACHINE, r"kms:\w+", "<Key.Arn>", KEY, "encrypt_machine", condition=":stateMachineArn|:SourceArn"),
+    Source(FUNCTION, r"ec2:\w+", ".*", NETWORK, "grant_function_interfaces"),
+    Source("ModelRole", r"ec2:\w+", ".*", NETWORK, "grant_model_interfaces"),
     Source("ModelRole", r"ecr:\w+", ".*", MODEL, "image.repository.grant_pull"),
     Source("ModelRole", "s3:GetObject", ".*", MODEL, "_grant_model_data"),
     Source("ModelRole", r"(logs|cloudwatch):\w+", ".*", MODEL, "_grant_monitoring"),

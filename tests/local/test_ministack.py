@@ -70,6 +70,7 @@ PRIVATE_NAMES = {
         "_functions",
         "_resolve_name_and_qualifier",
     ),
+    "services.ec2": ("_create_flow_logs", "_delete_flow_logs", "_flow_logs"),
     "services.kms": ("key_policy_for_arn",),
     "services.s3": (
         "S3_NS",

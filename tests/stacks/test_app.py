@@ -19,6 +19,7 @@ from tests.synthesis import ROOT
         ({"stage": "production"}, "stage: expected one of local, dev, prod, received production"),
         ({"stage": ""}, "stage: expected one of local, dev, prod, received "),
         ({"customer_key": "yes"}, "customer_key: expected true or false, received yes"),
+        ({"vpc": "10.0.0.0/16"}, "vpc: expected true or false, received 10.0.0.0/16"),
         ({"customer_key": ""}, "customer_key: expected true or false, received "),
     ],
 )

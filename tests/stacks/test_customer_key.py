@@ -10,7 +10,7 @@ import pytest
 from tests.roles import as_list, roles_of
 from tests.synthesis import STACKS, VARIANTS, Assembly, Stack
 
-WITH_KEY = ("prod", "dev-key")
+WITH_KEY = ("prod", "prod-vpc", "dev-key")
 KEY = "<Key.Arn>"
 
 
