@@ -21,7 +21,8 @@ INLINE_POLICY = Decision(
 
 EVERY_RESOURCE = Decision(
     "AWS defines no resource for these calls, so they can be allowed on all or on none: X-Ray's, log delivery of a "
-    "machine, and a model's metrics and registry token. The IAM gate holds their list, and refuses any other.",
+    "machine, a model's metrics and registry token, and a look at networks. The IAM gate holds their "
+    "list, and refuses any other.",
     ("AwsSolutions::AwsSolutions-IAM5[Resource::*]",),
 )
 
@@ -60,6 +61,16 @@ OUTSIDE_A_VPC = Decision(
         "HIPAA.Security::HIPAA.Security-LambdaInsideVPC",
         "PCI.DSS.321::PCI.DSS.321-LambdaInsideVPC",
         "checkov::CKV_AWS_117",
+    ),
+)
+
+EMPTY_GROUP = Decision(
+    "Nothing is in the network's own group: functions, instances and endpoints each name theirs. Closing it takes a "
+    "function that may change every group of the account.",
+    (
+        "NIST.800.53.R5::NIST.800.53.R5-VPCDefaultSecurityGroupClosed",
+        "HIPAA.Security::HIPAA.Security-VPCDefaultSecurityGroupClosed",
+        "PCI.DSS.321::PCI.DSS.321-VPCDefaultSecurityGroupClosed",
     ),
 )
 

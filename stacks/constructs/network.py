@@ -10,11 +10,18 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from stacks.acknowledgements import acknowledge
+from stacks.constructs import decisions
+
 ADDRESSES, SUBNET_BITS = "10.0.0.0/20", 22
 """A thousand addresses in each of two zones: functions share interfaces, each instance of the model has its own."""
 
 HTTPS = 443
 FLOW_LOGS = "flow/"
+INTERFACE_NAMED_LATER = (
+    "Lambda and SageMaker make and delete the interfaces of a function and a model, whose names nobody knows before; "
+    "subnets and group are named, and the code of a function may do none of it."
+)
 
 
 class Network(Construct):
@@ -41,6 +48,7 @@ class Network(Construct):
             # Nothing is in it; to close it the library would add a function with rights over all groups.
             restrict_default_security_group=False,
         )
+        acknowledge(self.vpc, decisions.EMPTY_GROUP)
         self.functions = self._group("Functions", "The functions: HTTPS out to endpoints of AWS")
         self.model = self._group("Model", "The instances of the model: HTTPS out to endpoints of AWS")
         self._s3 = self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
@@ -76,7 +84,7 @@ class Network(Construct):
         """Notes which connections were made and refused, without their content."""
         self.vpc.add_flow_log("Flows", destination=ec2.FlowLogDestination.to_s3(bucket, FLOW_LOGS))
 
-    def grant_function_interfaces(self, role: iam.IGrantable) -> None:
+    def grant_function_interfaces(self, role: iam.Role) -> None:
         """Lets Lambda, but not the function's own code, make interfaces for a function here.
 
         With a function's credentials a call names the function as its source, which Lambda's own calls do not.
@@ -92,7 +100,7 @@ class Network(Construct):
             conditions=by_lambda,
         )
 
-    def grant_model_interfaces(self, role: iam.IGrantable) -> None:
+    def grant_model_interfaces(self, role: iam.Role) -> None:
         """Lets SageMaker make interfaces for the model's instances here.
 
         https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html#sagemaker-roles-createmodel-perms
@@ -122,7 +130,7 @@ class Network(Construct):
 
     def _grant_interfaces(
         self,
-        role: iam.IGrantable,
+        role: iam.Role,
         group: ec2.SecurityGroup,
         own: list[str],
         conditions: dict[str, dict[str, str]] | None,
@@ -138,3 +146,4 @@ class Network(Construct):
         places += [arn("security-group", group.security_group_id), anywhere]
         for actions, resources in ((["ec2:CreateNetworkInterface"], places), (own, [anywhere])):
             iam.Grant.add_to_principal(grantee=role, actions=actions, resource_arns=resources, conditions=conditions)
+        acknowledge(role, decisions.wildcard(INTERFACE_NAMED_LATER, anywhere))

@@ -81,8 +81,9 @@ class PythonFunction(Construct):
             decisions.ROLE_FIRST,
             decisions.CALLED_AND_AWAITED,
             decisions.SHARED_CONCURRENCY,
-            decisions.OUTSIDE_A_VPC,
         )
+        if network is None:
+            acknowledge(self.function, decisions.OUTSIDE_A_VPC)
         if environment:
             acknowledge(self.function, decisions.NO_SECRET_IN_THE_ENVIRONMENT)
         if settings.python_version != NEWEST_PYTHON:
