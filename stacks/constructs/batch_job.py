@@ -162,8 +162,9 @@ class BatchJob(Construct):
             states,
             "JobFailed",
             error="{% $failure.Error %}",
-            cause="{% $failure.Cause & '; records failed: ' & $string($states.input.failed) "
-            "& ' (s3://' & $job.bucket & '/' & $job.prefix & '/summary.json)' %}",
+            cause="{% ($counts := $string($states.input.failed); "
+            "$failure.Cause & ($counts = '{}' ? '' : '; records failed: ' & $counts) "
+            "& ' (s3://' & $job.bucket & '/' & $job.prefix & '/summary.json)') %}",
         )
 
         for name, records in self._maps(states).items():

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from local.states.expressions import Scope, compile_template
 from tests.synthesis import Stack
 
 MAPS = {
@@ -204,10 +205,21 @@ def test_the_machine_checks_maps_by_format_and_sums_up(stack: Stack) -> None:
         "Type": "Fail",
         "Error": "{% $failure.Error %}",
         "Cause": (
-            "{% $failure.Cause & '; records failed: ' & $string($states.input.failed) "
-            "& ' (s3://' & $job.bucket & '/' & $job.prefix & '/summary.json)' %}"
+            "{% ($counts := $string($states.input.failed); "
+            "$failure.Cause & ($counts = '{}' ? '' : '; records failed: ' & $counts) "
+            "& ' (s3://' & $job.bucket & '/' & $job.prefix & '/summary.json)') %}"
         ),
     }
+
+
+@pytest.mark.parametrize(("failed", "counts"), [({}, ""), ({"ModelFailed": 2}, '; records failed: {"ModelFailed":2}')])
+def test_a_failed_job_tells_how_many_records_failed_where_any_did(
+    inference: Stack, failed: dict[str, int], counts: str
+) -> None:
+    variables = {"failure": {"Cause": "No such key"}, "job": {"bucket": "data", "prefix": "jobs/a"}}
+    cause = compile_template(inference.job["States"]["JobFailed"]["Cause"], "Cause")
+    said = cause(Scope({"input": {"failed": failed}}, variables))
+    assert said == f"No such key{counts} (s3://data/jobs/a/summary.json)"
 
 
 def allow(action: str | list[str], resource: Any, **more: Any) -> dict[str, Any]:
