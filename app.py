@@ -1,6 +1,7 @@
 """The CDK app: picks the stage (`-c stage=prod`; without it `local`) and builds both stacks.
 
-`-c customer_key=true` and `-c vpc=true` (or `false`) override those settings of the stage.
+`-c customer_key=true`, `-c vpc=true` and `-c observability=true` (or `false`) override those settings of the stage, and
+`-c alarm_topic_arn=ARN` names the topic of its alarms.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ CONTEXT: dict[str, list[str]] = {"aws:cdk:bundling-stacks": []}
 """Functions go up as they were built: no stack is left for the CDK to bundle in Docker. The CLI sends a
 value of its own, so this has to come after it."""
 
-SWITCHES = ("customer_key", "vpc")
+SWITCHES = ("customer_key", "observability", "vpc")
 """The settings that the context may turn on and off in any stage."""
+
+TEXTS = ("alarm_topic_arn",)
+"""The settings that the context may give a value: what is of the account, not of the stage."""
 
 
 def build(context: Mapping[str, Any] | None = None, outdir: str | None = None, settings: Settings | None = None) -> App:
@@ -46,12 +50,14 @@ def stage_settings(app: App) -> Settings:
 
 
 def switched(app: App) -> dict[str, Any]:
-    """The settings that the context turns on or off."""
+    """The settings that the context turns on or off, or gives."""
     given = {name: app.node.try_get_context(name) for name in SWITCHES}
     for name, value in given.items():
         if value is not None and str(value).lower() not in ("true", "false"):
             raise ValueError(f"{name}: expected true or false, received {value}")
-    return {name: str(value).lower() == "true" for name, value in given.items() if value is not None}
+    switches = {name: str(value).lower() == "true" for name, value in given.items() if value is not None}
+    texts = {name: app.node.try_get_context(name) for name in TEXTS}
+    return switches | {name: str(value) for name, value in texts.items() if value is not None}
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lambda_src import metrics
 from lambda_src.contract import Json, ModelRefused, PredictionCountMismatch, brief
 from lambda_src.pairing import paired
 from lambda_src.splitting import joined
@@ -31,6 +32,7 @@ def handler(event: Json, context: object) -> dict[str, Any]:
     if "split" in event:
         rows, refused = joined(event["split"], event["ids"], event["indexes"])
         rejected = sorted([*event["rejected"], *refused], key=lambda line: int(line["index"]))
+        metrics.publish_request(len(rows), len(rejected))
         return {"predictions": rows, "rejected": rejected}
     instances = event["instances"]
     predictions = load(MODEL_DIR)(instances) if instances else []
@@ -42,6 +44,7 @@ def handler(event: Json, context: object) -> dict[str, Any]:
     print(f"predicted {len(predictions)} records")
     if "ids" not in event:
         return {"predictions": predictions}
+    metrics.publish_request(len(predictions), len(event["rejected"]))
     return {"predictions": paired(event["ids"], event["indexes"], predictions), "rejected": event["rejected"]}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Literal
 
-from lambda_src import contract, storage
+from lambda_src import contract, metrics, storage
 from lambda_src.contract import Json
 from lambda_src.pairing import paired
 from lambda_src.splitting import joined
@@ -34,6 +34,7 @@ def handler(event: Json, context: object) -> dict[str, Any]:
     store(event["prefix"], "rejected", first, rejected)
     print(f"stored {len(rows)} predictions and {len(rejected)} rejected records")
     if "calls" not in event:
+        metrics.publish_request(len(rows), len(rejected))
         return {"results": stored, "predicted": len(rows), "rejected": rejected}
     return {
         "first": first,

@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from lambda_src import contract, storage
+from lambda_src import contract, metrics, storage
 from lambda_src.contract import Json, SummaryMismatch, brief
 
 NOT_STARTED = "NotStarted"
@@ -131,6 +131,7 @@ def handler(event: Json, context: object) -> dict[str, Any]:
     }
     body = json.dumps(summary, ensure_ascii=False, indent=1).encode()
     storage.put_once(contract.summary_key(job["id"]), body, "application/json")
+    publish(summary)
     print(f"{records['in']} records: {tally.predicted} predicted, {records['rejected']} rejected, {failed} failed")
     return summary
 
@@ -143,6 +144,17 @@ def check(records: dict[str, int], tally: Tally, succeeded: int) -> None:
         raise SummaryMismatch(f"expected the results of {succeeded} batches that succeeded, found {tally.batches}")
     if tally.failed.total() > records["failed"]:
         raise SummaryMismatch(f"expected {records['failed']} failed records, found {dict(tally.failed)}")
+
+
+def publish(summary: dict[str, Any]) -> None:
+    """The job's metrics."""
+    records, batches = summary["records"], summary["batches"]
+    values = {f"Records{outcome.title()}": records[outcome] for outcome in ("predicted", "rejected", "failed")}
+    values |= {"Batches": batches["total"], "BatchesFailed": batches["failed"]}
+    values |= {"ModelCalls": summary["modelCalls"], "Retries": summary["retries"]}
+    if records["in"]:
+        values["RejectedShare"] = 100 * records["rejected"] / records["in"]
+    metrics.publish("Job", values)
 
 
 def ordered(counts: Counter[str]) -> dict[str, int]:

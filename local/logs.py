@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
+
 from local import ministack
+from local.log_metrics import metrics_in
 
 Line = tuple[int, str]
 """Milliseconds since the epoch, and the text."""
@@ -20,7 +24,8 @@ def write(
 ) -> None:
     """Appends lines to a log stream, which is made if need be; so is the group with `create_group`.
 
-    As in AWS, a role that may not do one of these leaves no log and no error.
+    As in AWS, a role that may not do one of these leaves no log and no error, and metrics that stand in the lines
+    are published.
     """
     arn = f"arn:aws:logs:{region}:{account}:log-group:{group}:log-stream:"
 
@@ -38,3 +43,5 @@ def write(
             return
         if allowed("PutLogEvents", arn + stream):
             ministack.put_log_lines(group, stream, lines)
+            for namespace, found in groupby(metrics_in(text for _, text in lines), itemgetter(0)):
+                ministack.put_metrics(namespace, [datum for _, datum in found])

@@ -11,6 +11,7 @@ from stacks.constructs.data_bucket import DataBucket
 from stacks.constructs.inference_chain import InferenceChain, Store
 from stacks.constructs.model_build import model_archive
 from stacks.constructs.model_endpoint import ModelEndpoint
+from stacks.constructs.observability import Observability, metrics_environment
 from stacks.constructs.predictor import EndpointPredictor
 from stacks.constructs.protection import protection
 from stacks.constructs.python_function import PythonFunction
@@ -37,7 +38,12 @@ class InferenceStack(Stack):
             self, "PreprocessData", module="preprocess", settings=settings, protection=guarded, environment=bucket
         )
         self.store = PythonFunction(
-            self, "StoreResults", module="store_results", settings=settings, protection=guarded, environment=bucket
+            self,
+            "StoreResults",
+            module="store_results",
+            settings=settings,
+            protection=guarded,
+            environment=bucket | metrics_environment(self, settings),
         )
         self.data.grant_store(self.store.role, f"{request_prefix('*')}")
         predictor = EndpointPredictor(
@@ -72,6 +78,17 @@ class InferenceStack(Stack):
             settings=settings,
             protection=guarded,
         )
+        if settings.observability:
+            Observability(
+                self,
+                "Observability",
+                job=self.job.workflow,
+                request=self.workflow,
+                model=self.endpoint,
+                each=[self.preprocess, self.store],
+                once=[self.job.check_job, self.job.summarize],
+                settings=settings,
+            )
         CfnOutput(self, "StateMachineArn", value=self.workflow.state_machine.state_machine_arn)
         CfnOutput(self, "BatchJobArn", value=self.job.workflow.state_machine.state_machine_arn)
         CfnOutput(self, "ResultsBucketUri", value=self.data.bucket.s3_url_for_object())

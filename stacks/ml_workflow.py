@@ -9,6 +9,7 @@ from stacks.constructs.answer_chain import AnswerChain
 from stacks.constructs.batch_job import BatchJob
 from stacks.constructs.data_bucket import DataBucket
 from stacks.constructs.model_build import unpacked_model
+from stacks.constructs.observability import Observability, metrics_environment
 from stacks.constructs.predictor import FunctionPredictor
 from stacks.constructs.protection import protection
 from stacks.constructs.python_function import PythonFunction
@@ -34,7 +35,13 @@ class MlWorkflowStack(Stack):
             self, "Preprocess", module="preprocess", settings=settings, protection=guarded, environment=bucket
         )
         self.predict = PythonFunction(
-            self, "Predict", module="predict", settings=settings, protection=guarded, model=unpacked_model()
+            self,
+            "Predict",
+            module="predict",
+            settings=settings,
+            protection=guarded,
+            model=unpacked_model(),
+            environment=metrics_environment(self, settings),
         )
         self.store = PythonFunction(
             self, "StoreResults", module="store_results", settings=settings, protection=guarded, environment=bucket
@@ -62,6 +69,17 @@ class MlWorkflowStack(Stack):
             settings=settings,
             protection=guarded,
         )
+        if settings.observability:
+            Observability(
+                self,
+                "Observability",
+                job=self.job.workflow,
+                request=self.workflow,
+                model=self.predict,
+                each=[self.preprocess, self.predict, self.store],
+                once=[self.job.check_job, self.job.summarize],
+                settings=settings,
+            )
         CfnOutput(self, "StateMachineArn", value=self.workflow.state_machine.state_machine_arn)
         CfnOutput(self, "BatchJobArn", value=self.job.workflow.state_machine.state_machine_arn)
         CfnOutput(self, "ResultsBucketUri", value=self.data.bucket.s3_url_for_object())

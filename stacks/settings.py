@@ -82,6 +82,17 @@ class Settings:
     It costs about 15 dollars a month in each stack."""
     termination_protection: bool = False
     """Whether the stacks refuse to be deleted until somebody has turned this off."""
+    observability: bool = False
+    """Whether the stacks have a dashboard, alarms and metrics of their own: about $7 a month each, see
+    docs/operations.md."""
+    alarm_topic_arn: str | None = None
+    """The SNS topic that an alarm goes to when it rings and when it is over; None rings in the console only."""
+    alarm_model_errors: float = 5
+    """The percentage of model calls that may fail with a server error before the alarm rings."""
+    alarm_model_seconds: float = 10
+    """How long 99 of 100 model calls may take before the alarm rings."""
+    alarm_rejected: float = 10
+    """The percentage of a job's records that may be rejected before the alarm rings."""
     noncurrent_days: int = 30
     """How long what was overwritten or deleted in the data bucket can be had back."""
     access_log_days: int = 90
@@ -117,6 +128,23 @@ class Settings:
         self._within("job_timeout", self.job_timeout, self.summarize_timeout + MARGIN_SECONDS + 1, 31_536_000)
         self._within("noncurrent_days", self.noncurrent_days, 1, 3_650)
         self._within("access_log_days", self.access_log_days, 1, 3_650)
+        if self.alarm_topic_arn is not None:
+            self._match(
+                "alarm_topic_arn",
+                self.alarm_topic_arn,
+                r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}",
+                "the ARN of an SNS topic such as arn:aws:sns:us-east-1:123456789012:alarms",
+            )
+            if (region := self.alarm_topic_arn.split(":")[3]) != self.region:
+                raise InvalidSettings(f"alarm_topic_arn: expected a topic in {self.region}, received one in {region}")
+            if not self.observability:
+                raise InvalidSettings(
+                    "alarm_topic_arn: expected None without observability, as there are no alarms, "
+                    f"received {self.alarm_topic_arn}"
+                )
+        self._within("alarm_model_errors", self.alarm_model_errors, 0, 100)
+        self._within("alarm_model_seconds", self.alarm_model_seconds, 0.001, ENDPOINT_SECONDS)
+        self._within("alarm_rejected", self.alarm_rejected, 0, 100)
         longest_step = max(self.function_timeout, ENDPOINT_SECONDS) + MARGIN_SECONDS
         if self.machine_timeout <= longest_step:
             raise InvalidSettings(
@@ -135,7 +163,7 @@ class Settings:
             raise InvalidSettings(f"{name}: expected {allowed}, received {value!r}")
 
     @staticmethod
-    def _within(name: str, value: float, least: int, most: int) -> None:
+    def _within(name: str, value: float, least: float, most: int) -> None:
         if not least <= value <= most:
             raise InvalidSettings(f"{name}: expected {least} to {most}, received {value}")
 
@@ -155,6 +183,7 @@ PROD = Settings(
     log_retention=RetentionDays.ONE_YEAR,
     customer_key=True,
     termination_protection=True,
+    observability=True,
     removal_policy=RemovalPolicy.RETAIN,
 )
 

@@ -24,7 +24,7 @@ STAGES = ("local", "dev", "prod")
 VARIANTS: Mapping[str, Settings] = {
     **SETTINGS,
     "dev-key": replace(DEV, customer_key=True),
-    "prod-vpc": replace(PROD, vpc=True),
+    "prod-vpc": replace(PROD, vpc=True, alarm_topic_arn="arn:aws:sns:us-east-1:123456789012:alarms"),
 }
 """What the template gate judges: each stage, and each choice that changes what a stage deploys."""
 GUARD_RULES = ROOT / "tests" / "gate" / "rules.guard"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from botocore.awsrequest import AWSPreparedRequest
 
@@ -52,6 +52,12 @@ class EmbeddedAws:
     def put_log_lines(self, group: str, stream: str, lines: list[tuple[int, str]]) -> None:
         """See `Aws`."""
         ministack.put_log_lines(group, stream, lines)
+
+    def put_metrics(self, machine_arn: str, namespace: str, data: list[dict[str, Any]]) -> None:
+        """See `Aws`."""
+        _, _, _, region, account, *_ = machine_arn.split(":")
+        with ministack.scope(account, region):
+            ministack.put_metrics(namespace, data)
 
     async def send(self, request: AWSPreparedRequest) -> tuple[int, Mapping[str, str], bytes]:
         """See `Aws`."""

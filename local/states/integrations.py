@@ -59,6 +59,10 @@ class Aws(Protocol):
         """Appends (milliseconds since the epoch, text) lines to a stream, if its group exists."""
         ...
 
+    def put_metrics(self, machine_arn: str, namespace: str, data: list[dict[str, Any]]) -> None:
+        """Publishes CloudWatch metrics in a machine's account and region, each as PutMetricData takes one."""
+        ...
+
     async def send(self, request: AWSPreparedRequest) -> tuple[int, Mapping[str, str], bytes]:
         """Sends a request and gives its answer: status, headers, body."""
         ...

@@ -23,6 +23,7 @@ from local.states.history import History
 from local.states.integrations import Aws
 from local.states.logs import Delivery
 from local.states.map_run import MapRun
+from local.states.metrics import Metrics
 from local.states.parser import parse
 
 Json = Any
@@ -78,6 +79,7 @@ class Engine:
         self._aws = aws
         self.clock = clock or Clock()
         self.callbacks = Callbacks()
+        self.metrics = Metrics(aws.put_metrics)
         self.machines: dict[str, StateMachine] = {}
         self.executions: dict[str, Execution] = {}
         self.children: dict[str, list[Execution]] = {}
@@ -218,6 +220,12 @@ class Engine:
         if (kept := self.kept) is not None and execution.history is not None:
             kept.execution(execution)
             execution.task.add_done_callback(lambda _done: kept.execution(execution))
+        self.metrics.started(machine.arn)
+        execution.task.add_done_callback(lambda _: self._ended(execution))
+
+    def _ended(self, execution: Execution) -> None:
+        if execution.stopped is not None:
+            self.metrics.ended(execution.machine_arn, execution.status, execution.stopped - execution.started)
 
     def redrive(self, arn: str) -> Execution:
         """Goes on with an execution that did not succeed, from the state it ended in. Raises `ApiError`."""

@@ -19,6 +19,7 @@ from stacks.constructs.failures import ALL, S3_TRANSIENT, failed, handle_call_fa
 from stacks.constructs.function_step import PAYLOAD, FunctionStep
 from stacks.constructs.inference_chain import InferenceChain, Store
 from stacks.constructs.narrow_access import CsvReader, JsonLinesReader, JsonReader, MapRunWriter, ObjectsReader
+from stacks.constructs.observability import metrics_environment
 from stacks.constructs.predictor import Predictor
 from stacks.constructs.protection import Protection
 from stacks.constructs.python_function import PythonFunction
@@ -93,6 +94,7 @@ class BatchJob(Construct):
                 "DATA_BUCKET": data.bucket.bucket_name,
                 "MODEL_VERSION": model_version(),
                 "TEMPLATE_VERSION": template_version(),
+                **metrics_environment(self, settings),
             },
         )
         data.grant_read(self.check_job.role, DATA_SETS)

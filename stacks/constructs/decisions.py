@@ -150,3 +150,10 @@ def objects(arns: Iterable[str]) -> Decision:
         "step works under, and no other part of the bucket.",
         *arns,
     )
+
+
+NO_TOPIC = Decision(
+    "Where an alarm goes is the account's to say: `alarm_topic_arn` in the settings, or `-c alarm_topic_arn=ARN`. "
+    "Without it alarms ring in the console.",
+    ("HIPAA.Security::HIPAA.Security-CloudWatchAlarmAction", "NIST.800.53.R5::NIST.800.53.R5-CloudWatchAlarmAction"),
+)

@@ -24,6 +24,9 @@ LOG_GROUP_NAMED_LATER = (
     "the policy names the groups of endpoints."
 )
 
+VARIANT = "AllTraffic"
+"""The variant that serves."""
+
 
 class ModelEndpoint(Construct):
     """Serves a `model.tar.gz` in script mode.
@@ -74,7 +77,7 @@ class ModelEndpoint(Construct):
             "Config",
             production_variants=[
                 sagemaker.CfnEndpointConfig.ProductionVariantProperty(
-                    variant_name="AllTraffic",
+                    variant_name=VARIANT,
                     model_name=self.model.attr_model_name,
                     instance_type=settings.model_instance_type,
                     initial_instance_count=settings.model_instances,

@@ -116,3 +116,26 @@ def test_the_sample_model_answers_for_the_examples(monkeypatch: pytest.MonkeyPat
     (row,) = predict.handler(request, None)["predictions"]
     assert set(row["prediction"]) == {"label", "p_malignant"}
     json.dumps(row, allow_nan=False)
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize(
+    "split", [{}, {"split": {"parts": [{"lo": 0, "hi": 2, "predictions": [7, 8]}], "refused": []}}]
+)
+def test_an_answered_request_publishes_what_became_of_its_records(
+    split: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("METRICS_STACK", "Stack")
+    predict.handler(prepared(2) | {"rejected": [{"id": "bad", "index": 2}]} | split, None)
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("{"))
+    published = json.loads(line)
+    assert (published["Workflow"], published["RecordsPredicted"], published["RecordsRejected"]) == ("Request", 2, 1)
+
+
+@pytest.mark.usefixtures("model")
+def test_a_batch_of_a_job_publishes_nothing_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("METRICS_STACK", "Stack")
+    predict.handler({"instances": [[1.0]]}, None)
+    assert "_aws" not in capsys.readouterr().out

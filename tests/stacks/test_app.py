@@ -20,6 +20,12 @@ from tests.synthesis import ROOT
         ({"stage": ""}, "stage: expected one of local, dev, prod, received "),
         ({"customer_key": "yes"}, "customer_key: expected true or false, received yes"),
         ({"vpc": "10.0.0.0/16"}, "vpc: expected true or false, received 10.0.0.0/16"),
+        ({"observability": "on"}, "observability: expected true or false, received on"),
+        (
+            {"alarm_topic_arn": "alarms"},
+            "alarm_topic_arn: expected the ARN of an SNS topic such as arn:aws:sns:us-east-1:123456789012:alarms, "
+            "received 'alarms'",
+        ),
         ({"customer_key": ""}, "customer_key: expected true or false, received "),
     ],
 )

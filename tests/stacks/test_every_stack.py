@@ -14,7 +14,9 @@ from tests.retries import bound_for, bounds_of
 from tests.synthesis import STACKS, STAGES, Assembly, Stack, synthesize
 
 NAMES = {
+    "AlarmName",
     "BucketName",
+    "DashboardName",
     "EndpointConfigName",
     "EndpointName",
     "FunctionName",

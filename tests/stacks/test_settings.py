@@ -69,6 +69,23 @@ def test_each_stage_is_known_by_its_name() -> None:
         ({"split_calls": 2}, "split_calls: expected 3 to 1000, received 2"),
         ({"summarize_timeout": 901}, "summarize_timeout: expected 1 to 900, received 901"),
         ({"job_timeout": 300}, "job_timeout: expected 306 to 31536000, received 300"),
+        (
+            {"alarm_topic_arn": "alarms", "observability": True},
+            "alarm_topic_arn: expected the ARN of an SNS topic such as arn:aws:sns:us-east-1:123456789012:alarms, "
+            "received 'alarms'",
+        ),
+        (
+            {"alarm_topic_arn": "arn:aws:sns:eu-west-1:123456789012:alarms", "observability": True},
+            "alarm_topic_arn: expected a topic in us-east-1, received one in eu-west-1",
+        ),
+        (
+            {"alarm_topic_arn": "arn:aws:sns:us-east-1:123456789012:alarms"},
+            "alarm_topic_arn: expected None without observability, as there are no alarms, "
+            "received arn:aws:sns:us-east-1:123456789012:alarms",
+        ),
+        ({"alarm_model_errors": 101}, "alarm_model_errors: expected 0 to 100, received 101"),
+        ({"alarm_model_seconds": 0}, "alarm_model_seconds: expected 0.001 to 60, received 0"),
+        ({"alarm_rejected": -1}, "alarm_rejected: expected 0 to 100, received -1"),
         ({"noncurrent_days": 0}, "noncurrent_days: expected 1 to 3650, received 0"),
         ({"access_log_days": 3651}, "access_log_days: expected 1 to 3650, received 3651"),
         (

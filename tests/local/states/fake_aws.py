@@ -51,6 +51,7 @@ class FakeAws:
     invoked: list[tuple[str, Json]] = field(default_factory=list)
     sent: list[AWSPreparedRequest] = field(default_factory=list)
     logged: list[tuple[str, str, Json]] = field(default_factory=list)
+    published: list[tuple[str, str, Json]] = field(default_factory=list)
 
     def access_key(self, role_arn: str, machine_arn: str) -> str:
         """See `Aws`."""
@@ -79,6 +80,10 @@ class FakeAws:
     def put_log_lines(self, group: str, stream: str, lines: list[tuple[int, str]]) -> None:
         """See `Aws`."""
         self.logged += [(group, stream, json.loads(line)) for _, line in lines]
+
+    def put_metrics(self, machine_arn: str, namespace: str, data: list[dict[str, Any]]) -> None:
+        """See `Aws`."""
+        self.published += [(machine_arn, namespace, datum) for datum in data]
 
     async def send(self, request: AWSPreparedRequest) -> tuple[int, Mapping[str, str], bytes]:
         """See `Aws`."""

@@ -1,0 +1,107 @@
+"""A stack's dashboard, and the alarms on what a person must know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+from aws_cdk import Aws, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from stacks.acknowledgements import acknowledge
+from stacks.constructs import alarms, dashboard, decisions
+from stacks.constructs.alarms import Alarm
+from stacks.constructs.metrics import Endpoint, Function, Machine, Metric
+from stacks.constructs.model_endpoint import VARIANT, ModelEndpoint
+from stacks.constructs.python_function import PythonFunction
+from stacks.constructs.workflow import Workflow
+from stacks.settings import Settings
+
+
+def metrics_environment(scope: Construct, settings: Settings) -> dict[str, str]:
+    """What a function needs to publish its metrics; nothing where there is nobody to look at them."""
+    return {"METRICS_STACK": Stack.of(scope).stack_name} if settings.observability else {}
+
+
+def alarm_name(title: str) -> str:
+    """The name of an alarm that has one: for an endpoint, say, which the alarm is on and which is to name it."""
+    return f"{Aws.STACK_NAME}-{title}"
+
+
+class Observability(Construct):
+    """Watches a stack's two workflows, its functions and its model.
+
+    `model` is an endpoint, or the function that holds the model. `each` are the functions that every batch calls,
+    `once` those that a job calls once. Alarms go to the settings' topic.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        job: Workflow,
+        request: Workflow,
+        model: ModelEndpoint | PythonFunction,
+        each: Sequence[PythonFunction],
+        once: Sequence[PythonFunction],
+        settings: Settings,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        stack = Stack.of(self).stack_name
+        jobs, requests = (Machine(it.state_machine.state_machine_arn) for it in (job, request))
+        functions = {it: Function(it.node.id, it.function.function_name) for it in (*each, *once)}
+        of_each = tuple(functions[it] for it in each)
+        if isinstance(model, ModelEndpoint):
+            endpoint = Endpoint(model.name, VARIANT)
+            model_alarms = alarms.endpoint_alarms(endpoint, settings)
+            model_graphs = dashboard.endpoint_graphs(endpoint)
+        else:
+            model_alarms = alarms.model_function_alarms(functions[model], settings)
+            model_graphs = []
+
+        actions = [settings.alarm_topic_arn] if settings.alarm_topic_arn else None
+        self.alarms = {
+            it.title: self._alarm(it, actions)
+            for it in chain(alarms.job_alarms(stack, jobs, settings), model_alarms, alarms.function_alarms(of_each))
+        }
+        if actions is None:
+            acknowledge(self, decisions.NO_TOPIC)
+        graphs = [
+            *dashboard.workflow_graphs(stack, jobs, requests),
+            *model_graphs,
+            *dashboard.function_graphs(list(functions.values()), [("job", jobs), ("request", requests)]),
+        ]
+        # One resource from data: a widget of the library's own is some calls into the CDK's process for each line.
+        self.dashboard = cloudwatch.CfnDashboard(
+            self,
+            "Dashboard",
+            dashboard_body=dashboard.body(graphs, [it.attr_arn for it in self.alarms.values()], settings.region),
+        )
+
+    def _alarm(self, alarm: Alarm, actions: list[str] | None) -> cloudwatch.CfnAlarm:
+        metric: Metric = alarm.metric
+        percentile = metric.statistic.startswith("p")
+        return cloudwatch.CfnAlarm(
+            self,
+            alarm.title,
+            alarm_name=alarm_name(alarm.title) if alarm.named else None,
+            alarm_description=f"{alarm.meaning} See {alarm.title} in docs/operations.md.",
+            namespace=metric.namespace,
+            metric_name=metric.name,
+            dimensions=[
+                cloudwatch.CfnAlarm.DimensionProperty(name=name, value=value)
+                for name, value in metric.dimensions.items()
+            ],
+            statistic=None if percentile else metric.statistic,
+            extended_statistic=metric.statistic if percentile else None,
+            period=alarm.seconds,
+            evaluation_periods=alarm.periods,
+            datapoints_to_alarm=alarm.of,
+            threshold=alarm.threshold,
+            comparison_operator="GreaterThanThreshold",
+            treat_missing_data="notBreaching",
+            alarm_actions=actions,
+            ok_actions=actions,
+        )
