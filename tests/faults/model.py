@@ -14,10 +14,6 @@ from tests.faults.place import Place
 from tests.faults.steps import TOLERANCE, TRIES, arn, asking, check_waits, failing, one_batch, running
 
 RECORDS = 4
-SPLIT = 2 * RECORDS - 1
-"""Model calls for a batch of which every record is refused: each part of it once. The function that holds the model
-puts the parts of a request together too, in one more call."""
-
 FUNCTION = (Over.REQUEST_ML, Over.JOB_ML)
 """The runs that have the model inside a function."""
 
@@ -88,13 +84,21 @@ def halved(name: str, what: str, make: Callable[..., Rule] = container, **rule: 
     return Fault(name, "model", f"{what}, once", ALONE, [case])
 
 
-def refused(name: str, what: str, said: str, make: Callable[..., Rule] = container, **rule: Any) -> Fault:
-    """No call comes to anything that can be used."""
+def refused(
+    name: str,
+    what: str,
+    said: str,
+    make: Callable[..., Rule] = container,
+    count: int = RECORDS,
+    happens: str = REFUSED,
+    **rule: Any,
+) -> Fault:
+    """No call comes to anything that can be used, for a batch of so many records."""
     over = ENDPOINT if make is container else FUNCTION
-    calls = SPLIT + (make is inside)
-    expect = Expect(rejected={"ModelRefused": RECORDS}, said={"ModelRefused": said}, calls=calls)
-    case = Case(over, one_batch(RECORDS), expect, at(SPLIT, make, **rule))
-    return Fault(name, "model", f"{what}, each time", REFUSED, [case])
+    halvings = 2 * count - 1
+    expect = Expect(rejected={"ModelRefused": count}, said={"ModelRefused": said}, calls=halvings + (make is inside))
+    case = Case(over, one_batch(count), expect, at(halvings, make, **rule))
+    return Fault(name, "model", f"{what}, each time", happens, [case])
 
 
 def miscounted() -> Fault:
@@ -258,7 +262,7 @@ def outvoted() -> Fault:
     )
 
 
-MODEL_ERROR = {"error": "ModelRefused", "message": "the model said no"}
+MODEL_ERROR: dict[str, Any] = {"error": "ModelRefused", "message": "the model said no"}
 EMPTY_400 = {"error": "", "status": 400, "message": ""}
 
 FAULTS: tuple[Fault, ...] = (
@@ -296,7 +300,14 @@ FAULTS: tuple[Fault, ...] = (
         "model-4xx-for-ever", "The model's own error, HTTP 400", "no such feature", status=400, answer="no such feature"
     ),
     refused("model-5xx-for-ever", "The model's own error, HTTP 500", "out of luck", status=500, answer="out of luck"),
-    refused("model-silent-for-ever", "60 s of silence", "timed out while waiting", timeout=True),
+    refused(
+        "model-silent-for-ever",
+        "60 s of silence for a batch of two",
+        "timed out while waiting",
+        count=2,
+        happens=f"{REFUSED} A larger batch fails when its execution's five minutes are over.",
+        timeout=True,
+    ),
     refused("empty-answer-for-ever", "An empty answer", "something else than JSON", answer=""),
     refused("model-raises-for-ever", "The model inside the function raises", "said no", make=inside, **MODEL_ERROR),
     outvoted(),
