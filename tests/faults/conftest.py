@@ -13,7 +13,7 @@ from tests.faults.tally import Tally
 TALLY = Tally()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def client(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     with client_of(deployment, tmp_path_factory.mktemp("faults")) as client:
         yield client

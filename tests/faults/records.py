@@ -260,9 +260,9 @@ FAULTS: tuple[Fault, ...] = (
     objects_without_a_record(),
     row(
         "deep-nesting",
-        "A record with a field nested 100 deep beside its features",
+        "A record with a field nested 200 deep beside its features",
         "Predicted: what is not a feature is carried along unread.",
-        (changed(note=json.loads("[" * 100 + "]" * 100)), None, ""),
+        (changed(note=json.loads("[" * 200 + "]" * 200)), None, ""),
     ),
     ragged(),
     Fault(

@@ -79,6 +79,10 @@ PRIVATE_NAMES = {
         "_bucket_versioning",
         "_buckets",
         "_get_object_data",
+        "_list_object_versions",
+        "_qp",
+        "_url_encode",
+        "_xml_body",
     ),
     "services.sts": ("is_root_access_key", "register_session"),
 }
@@ -270,6 +274,22 @@ def test_a_bucket_policy_takes_effect_at_the_next_call(aws: LocalAws) -> None:
     policy = {"Version": "2012-10-17", "Statement": [denied]}
     s3.put_bucket_policy(Bucket="closing", Policy=json.dumps(policy))
     assert ministack.authorize(key, "s3:GetObject", "arn:aws:s3:::closing/b", region="us-east-1") is not None
+
+
+def test_all_versions_of_keys_with_control_characters_are_listed_page_by_page(aws: LocalAws) -> None:
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="strange-keys")
+    s3.put_bucket_versioning(Bucket="strange-keys", VersioningConfiguration={"Status": "Enabled"})
+    keys = ["\x01bell\x07", "\x1b[31mred", "a b+c%20d", "folder/\x02", "plain"]
+    for key in keys:
+        s3.put_object(Bucket="strange-keys", Key=key, Body=b"1")
+        s3.delete_object(Bucket="strange-keys", Key=key)
+    pages = list(
+        s3.get_paginator("list_object_versions").paginate(Bucket="strange-keys", PaginationConfig={"PageSize": 3})
+    )
+    assert len(pages) == 4
+    for kind in ("Versions", "DeleteMarkers"):
+        assert [it["Key"] for page in pages for it in page.get(kind, [])] == keys
 
 
 def test_iam_is_asked_once_for_what_nothing_has_changed(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
