@@ -111,9 +111,12 @@ def buckets(deployment: Deployment) -> set[str]:
 
 def empty(deployment: Deployment, bucket: str) -> None:
     s3 = deployment.client("s3")
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
-        for found in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
-            s3.delete_object(Bucket=bucket, Key=found["Key"], VersionId=found["VersionId"])
+    # All pages first: MiniStack loses its place in a list when the version that ended a page is gone.
+    for page in list(s3.get_paginator("list_object_versions").paginate(Bucket=bucket)):
+        found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        keys = [{"Key": it["Key"], "VersionId": it["VersionId"]} for it in found]
+        if keys:
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
 
 
 def left(deployment: Deployment) -> dict[str, Any]:
