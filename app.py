@@ -41,12 +41,14 @@ def build(context: Mapping[str, Any] | None = None, outdir: str | None = None, s
 
 
 def stage_settings(app: App) -> Settings:
-    """The settings of the context's stage with its switches; raises `ValueError` for an unknown one."""
+    """The settings of the context's stage, with its switches and mode; raises `ValueError` for an unknown one."""
     given = app.node.try_get_context("stage")
     stage = "local" if given is None else str(given)
     if stage not in STAGES:
         raise ValueError(f"stage: expected one of {', '.join(STAGES)}, received {stage}")
-    return replace(STAGES[stage], **switched(app))
+    settings = replace(STAGES[stage], **switched(app))
+    mode = app.node.try_get_context("mode")
+    return settings if mode is None else settings.in_mode(str(mode))
 
 
 def switched(app: App) -> dict[str, Any]:

@@ -199,6 +199,13 @@ INCOMING = "incoming/"
 """Where data sets are uploaded in the data bucket; the job reads nothing else."""
 
 
+ASYNC_INPUTS, ASYNC_OUTPUTS, ASYNC_FAILURES = "async/in/", "async/out/", "async/failed/"
+"""Where an asynchronous endpoint finds its input, and leaves its answer or why there is none. They last days."""
+
+ASYNC_TOKENS = "async/tokens/"
+"""Where a task that waits for an asynchronous answer leaves its token."""
+
+
 def request_prefix(execution_name: str) -> str:
     """Where the results of one request lie in the data bucket."""
     return f"requests/{execution_name}"

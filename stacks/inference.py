@@ -10,11 +10,11 @@ from stacks.constructs.batch_job import BatchJob
 from stacks.constructs.data_bucket import DataBucket
 from stacks.constructs.inference_chain import InferenceChain, Store
 from stacks.constructs.model_build import model_archive
-from stacks.constructs.model_endpoint import ModelEndpoint
 from stacks.constructs.observability import Observability, metrics_environment
-from stacks.constructs.predictor import EndpointPredictor
 from stacks.constructs.protection import protection
 from stacks.constructs.python_function import PythonFunction
+from stacks.constructs.served_model import ServedModel
+from stacks.constructs.serving import serving
 from stacks.constructs.workflow import Workflow
 from stacks.settings import Settings
 
@@ -32,7 +32,11 @@ class InferenceStack(Stack):
         )
         guarded = protection(self, settings)
         self.data = DataBucket(self, "Data", settings=settings, protection=guarded)
-        self.endpoint = ModelEndpoint(self, "Model", archive=model_archive(), settings=settings, protection=guarded)
+        model = ServedModel(self, "Model", archive=model_archive(), settings=settings, protection=guarded)
+        served = serving(
+            self, model=model, data=self.data, name="InferenceModel", settings=settings, protection=guarded
+        )
+        self.endpoint = served.endpoint
         bucket = {"DATA_BUCKET": self.data.bucket.bucket_name}
         self.preprocess = PythonFunction(
             self, "PreprocessData", module="preprocess", settings=settings, protection=guarded, environment=bucket
@@ -46,17 +50,12 @@ class InferenceStack(Stack):
             environment=bucket | metrics_environment(self, settings),
         )
         self.data.grant_store(self.store.role, f"{request_prefix('*')}")
-        predictor = EndpointPredictor(
-            self.endpoint,
-            name="InferenceModel",
-            concurrency=settings.model_instances * settings.endpoint_concurrency,
-        )
 
         request = InferenceChain(
             self,
             "Request",
             preprocess=self.preprocess,
-            predictor=predictor,
+            predictor=served.predictor,
             store=Store(self.store, f"'{request_prefix('')}' & $states.context.Execution.Name"),
             split_calls=settings.split_calls,
         )
@@ -73,7 +72,7 @@ class InferenceStack(Stack):
             "Job",
             data=self.data,
             preprocess=self.preprocess,
-            predictor=predictor,
+            predictor=served.predictor,
             store=self.store,
             settings=settings,
             protection=guarded,
@@ -85,7 +84,7 @@ class InferenceStack(Stack):
                 job=self.job.workflow,
                 request=self.workflow,
                 model=self.endpoint,
-                each=[self.preprocess, self.store],
+                each=[self.preprocess, *served.functions, self.store],
                 once=[self.job.check_job, self.job.summarize],
                 settings=settings,
             )

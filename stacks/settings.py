@@ -5,13 +5,14 @@ from __future__ import annotations
 import platform
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from aws_cdk import RemovalPolicy
 from aws_cdk.aws_logs import RetentionDays
 
 from lambda_src.contract import ENVELOPE_BYTES, MAX_CONCURRENCY, MAX_STATE_BYTES, RESULT_BYTES, most_records
 from stacks import instance_types
+from stacks.modes import ASYNC, DEFAULTS, NOT_GIVEN, REALTIME, SERVERLESS, defaults, without_others
 
 ARCHITECTURES = ("arm64", "x86_64")
 MACHINE_NAMES = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "amd64": "x86_64"}
@@ -52,14 +53,24 @@ class Settings:
     on_this_machine: bool = False
     function_memory: int = 512
     function_timeout: int = 30
-    machine_timeout: int = 300
+    machine_timeout: int = NOT_GIVEN
+    """How long a request may take in all."""
+    mode: str = REALTIME
+    """How SageMaker serves the model: realtime, serverless or async. What is NOT_GIVEN has a default in its modes
+    (see `stacks.modes`), and is refused in others."""
     model_image: str | None = None
     """An image in ECR that serves script mode, best by its digest (`repository@sha256:...`), which nobody can move;
     None takes the AWS deep-learning container of the region."""
     model_instance_type: str = "ml.m5.large"
-    model_instances: int = 1
-    endpoint_concurrency: int = 4
+    model_instances: int = NOT_GIVEN
+    endpoint_concurrency: int = NOT_GIVEN
     """How many batches one instance of the endpoint is given at once."""
+    serverless_memory: int = NOT_GIVEN
+    """MB of a serverless endpoint's container: 1024 to 6144, in whole GB."""
+    serverless_concurrency: int = NOT_GIVEN
+    """How many batches a serverless endpoint is given at once: more are throttled."""
+    async_timeout: int = NOT_GIVEN
+    """How long the model may work on one request of an asynchronous endpoint; it may wait as long before."""
     function_concurrency: int = 32
     """How many batches are given at once to functions that hold the model themselves."""
     batch_size: int = 100
@@ -99,6 +110,13 @@ class Settings:
     """How long the notes of who reached the data bucket are kept."""
 
     def __post_init__(self) -> None:
+        if self.mode not in DEFAULTS:
+            raise InvalidSettings(f"mode: expected one of {', '.join(DEFAULTS)}, received {self.mode}")
+        try:
+            for name, value in defaults(self.mode, asdict(self)).items():
+                object.__setattr__(self, name, value)  # frozen for everybody else
+        except ValueError as problem:
+            raise InvalidSettings(str(problem)) from None
         self._match("region", self.region, r"[a-z]{2}(-[a-z]+)+-\d", "an AWS region such as us-east-1")
         self._match("python_version", self.python_version, r"3\.1[1-9]", "3.11 or a later Python such as 3.14")
         if self.architecture not in ARCHITECTURES:
@@ -117,8 +135,7 @@ class Settings:
         self._within("function_memory", self.function_memory, 128, 10_240)
         # Each batch of a job is an Express execution, and its steps wait a margin longer than their function.
         self._within("function_timeout", self.function_timeout, 1, EXPRESS_SECONDS - MARGIN_SECONDS - 1)
-        self._within("model_instances", self.model_instances, 1, 1_000)
-        self._within("endpoint_concurrency", self.endpoint_concurrency, 1, MAX_CONCURRENCY // self.model_instances)
+        self._check_mode()
         self._within("function_concurrency", self.function_concurrency, 1, MAX_CONCURRENCY)
         self._within("batch_bytes", self.batch_bytes, 1_024, MAX_STATE_BYTES - ENVELOPE_BYTES - RESULT_BYTES)
         self._within("batch_size", self.batch_size, 1, most_records(self.batch_bytes))
@@ -145,12 +162,49 @@ class Settings:
         self._within("alarm_model_errors", self.alarm_model_errors, 0, 100)
         self._within("alarm_model_seconds", self.alarm_model_seconds, 0.001, ENDPOINT_SECONDS)
         self._within("alarm_rejected", self.alarm_rejected, 0, 100)
-        longest_step = max(self.function_timeout, ENDPOINT_SECONDS) + MARGIN_SECONDS
+        longest_step = max(self.function_timeout, self.model_seconds) + MARGIN_SECONDS
         if self.machine_timeout <= longest_step:
             raise InvalidSettings(
                 f"machine_timeout: expected more than the {longest_step} seconds that one step may take, "
                 f"received {self.machine_timeout}"
             )
+
+    @property
+    def capacity(self) -> int:
+        """How many batches the endpoint takes at once."""
+        if self.mode == SERVERLESS:
+            return self.serverless_concurrency
+        return self.model_instances * self.endpoint_concurrency
+
+    @property
+    def model_seconds(self) -> int:
+        """How long the workflow waits for the model's answer to one batch."""
+        return 2 * self.async_timeout if self.mode == ASYNC else ENDPOINT_SECONDS
+
+    def in_mode(self, mode: str) -> Settings:
+        """The same in another mode: what only the old one has goes. Raises `InvalidSettings`."""
+        if mode not in DEFAULTS:
+            raise InvalidSettings(f"mode: expected one of {', '.join(DEFAULTS)}, received {mode}")
+        return self if mode == self.mode else replace(self, **without_others(mode))
+
+    def _check_mode(self) -> None:
+        if self.vpc and self.mode != REALTIME:
+            # A serverless endpoint has none in AWS; in async mode functions call more than the network reaches.
+            # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html
+            raise InvalidSettings(f"vpc: expected false in mode {self.mode}, received true; it is for mode {REALTIME}")
+        if self.mode == SERVERLESS:
+            # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProductionVariantServerlessConfig.html
+            if self.serverless_memory not in range(1_024, 6_145, 1_024):
+                raise InvalidSettings(
+                    f"serverless_memory: expected 1024 to 6144 in steps of 1024, received {self.serverless_memory}"
+                )
+            self._within("serverless_concurrency", self.serverless_concurrency, 1, 200)
+            return
+        self._within("model_instances", self.model_instances, 1, 1_000)
+        self._within("endpoint_concurrency", self.endpoint_concurrency, 1, MAX_CONCURRENCY // self.model_instances)
+        if self.mode == ASYNC:
+            # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpointAsync.html
+            self._within("async_timeout", self.async_timeout, 1, 3_600)
 
     @property
     def tags(self) -> dict[str, str]:

@@ -15,6 +15,7 @@ from aws_cdk import App, CloudFormationValidatePlugin, ValidationRuleSource, Val
 
 import app
 from stacks.acknowledgements import Acknowledgement, take_acknowledgements
+from stacks.modes import ASYNC, SERVERLESS
 from stacks.settings import DEV, PROD, Settings
 from stacks.settings import STAGES as SETTINGS
 
@@ -25,6 +26,8 @@ VARIANTS: Mapping[str, Settings] = {
     **SETTINGS,
     "dev-key": replace(DEV, customer_key=True),
     "prod-vpc": replace(PROD, vpc=True, alarm_topic_arn="arn:aws:sns:us-east-1:123456789012:alarms"),
+    "dev-serverless": DEV.in_mode(SERVERLESS),
+    "prod-async": PROD.in_mode(ASYNC),
 }
 """What the template gate judges: each stage, and each choice that changes what a stage deploys."""
 GUARD_RULES = ROOT / "tests" / "gate" / "rules.guard"

@@ -201,6 +201,7 @@ class BatchJob(Construct):
             reader=csv.allowing(read),
             writer=MapRunWriter(data=self.data, prefix="{% $job.mapPrefix %}"),
             chain=InferenceChain(scope, "Batch", state_prefix="Csv", **self._chain_parts).chain,
+            children=self._chain_parts["predictor"].children,
             state_prefix="Csv",
         )
         json_lines_records = RecordsMapLike(

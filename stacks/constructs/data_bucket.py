@@ -82,6 +82,11 @@ class DataBucket(Construct):
         self.grant_key(grantee, write=True)
         return self._grant(grantee, ["s3:GetObject", "s3:PutObject"], keys)
 
+    def grant_write(self, grantee: iam.Role, *keys: str) -> iam.Grant:
+        """Lets the grantee write objects with such keys."""
+        self.grant_key(grantee, write=True)
+        return self._grant(grantee, ["s3:PutObject"], keys)
+
     def grant_read(self, grantee: iam.Role, *keys: str) -> iam.Grant:
         """Lets the grantee read objects with such keys."""
         self.grant_key(grantee, write=False)

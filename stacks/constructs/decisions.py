@@ -43,6 +43,23 @@ CALLED_AND_AWAITED = Decision(
     ),
 )
 
+HEARD_AGAIN = Decision(
+    "A notification that this function could not handle is handed to it twice more. What is lost even then is no "
+    "record: the task that waits for the answer times out, and asks the endpoint again.",
+    CALLED_AND_AWAITED.findings,
+)
+
+ASKED_AGAIN = Decision(
+    "A queue would keep the notifications that could not be delivered. The task that waits for the answer times out "
+    "and asks the endpoint again, so none is needed.",
+    ("Serverless::Serverless-SNSRedrivePolicy",),
+)
+
+SERVERLESS_CONTAINER = Decision(
+    "SageMaker takes no network isolation for serverless endpoints, whose containers are in no network of the account.",
+    ("checkov::CKV_AWS_370",),
+)
+
 SHARED_CONCURRENCY = Decision(
     "How many run at once is bounded where the work is given out, by a job's MaxConcurrency. A reservation would take "
     "its share of the account's limit from everything else there, idle or not.",

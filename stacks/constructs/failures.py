@@ -72,6 +72,10 @@ SAGEMAKER_PERMANENT = (
 S3_TRANSIENT = (*LAMBDA_TRANSIENT, "S3Unavailable")
 """Functions raise `S3Unavailable` for SlowDown and for S3's errors of the 5xx kind."""
 
+ASYNC_TRANSIENT = (*S3_TRANSIENT, "EndpointUnavailable")
+"""SubmitInference raises `EndpointUnavailable` for what another try may change; and a notification may get lost,
+after which the task that waits for it times out."""
+
 KILLED = ("Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout")
 """A function killed, as one out of memory is, or out of time: most often it will be again.
 

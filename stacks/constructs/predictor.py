@@ -20,13 +20,14 @@ class Predictor(Protocol):
 
     `name` is the state's; `predictions` is the JSONata expression of the model's answer, for `outputs` and
     `assign`; `refusals` are the errors that say the model's own code failed on the input; `concurrency` is how
-    many batches it serves at once.
+    many batches it serves at once, `children` what the executions of a job's batches have to be.
     """
 
     name: str
     predictions: str
     refusals: Sequence[str]
     concurrency: int
+    children: sfn.StateMachineType
 
     def step(
         self,
@@ -44,10 +45,11 @@ class Predictor(Protocol):
 
 
 class EndpointPredictor:
-    """The model behind a SageMaker endpoint, called by Step Functions itself."""
+    """The model behind an endpoint that answers at once, called by Step Functions itself."""
 
     predictions = PREDICTIONS
     refusals: Sequence[str] = SAGEMAKER_REFUSED
+    children = sfn.StateMachineType.EXPRESS
 
     def __init__(self, endpoint: ModelEndpoint, *, name: str, concurrency: int) -> None:
         self.endpoint = endpoint
@@ -83,6 +85,7 @@ class FunctionPredictor:
 
     predictions = "$states.result.Payload.predictions"
     refusals: Sequence[str] = FUNCTION_REFUSED
+    children = sfn.StateMachineType.EXPRESS
 
     def __init__(self, function: PythonFunction, *, name: str, concurrency: int) -> None:
         self.function = function

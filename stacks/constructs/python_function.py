@@ -11,7 +11,7 @@ from aws_cdk import aws_lambda_python_alpha as lambda_python
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from stacks.acknowledgements import acknowledge
+from stacks.acknowledgements import Decision, acknowledge
 from stacks.constructs import decisions
 from stacks.constructs.durations import seconds
 from stacks.constructs.function_build import SOURCES, Target, build_function
@@ -24,7 +24,7 @@ class PythonFunction(Construct):
     """`lambda_src/<module>.py`'s `handler`, built without Docker.
 
     The role holds what the function needs and no managed policy; others add to it by their grant methods.
-    `timeout` is in seconds, by default the settings' `function_timeout`.
+    `timeout` is in seconds, by default the settings' `function_timeout`; `delivery` is why no call gets lost.
     The app has to run with the context `aws:cdk:bundling-stacks: []`, so that the folder goes up as it is.
     """
 
@@ -39,6 +39,7 @@ class PythonFunction(Construct):
         model: Path | None = None,
         environment: dict[str, str] | None = None,
         timeout: int | None = None,
+        delivery: Decision = decisions.CALLED_AND_AWAITED,
     ) -> None:
         super().__init__(scope, construct_id)
         self.timeout = timeout or settings.function_timeout
@@ -79,7 +80,7 @@ class PythonFunction(Construct):
         acknowledge(
             self.function,
             decisions.ROLE_FIRST,
-            decisions.CALLED_AND_AWAITED,
+            delivery,
             decisions.SHARED_CONCURRENCY,
         )
         if network is None:

@@ -1,4 +1,4 @@
-"""A distributed Map over a job's records, in batches, each an Express execution."""
+"""A distributed Map over a job's records, in batches, each an execution of its own."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ class RecordsMap(sfn.DistributedMap):
         reader: sfn.IItemReader,
         writer: sfn.ResultWriterV2,
         chain: sfn.IChainable,
+        children: sfn.StateMachineType,
         state_prefix: str,
         item: Mapping[str, str] = RECORD,
     ) -> None:
@@ -45,7 +46,7 @@ class RecordsMap(sfn.DistributedMap):
             construct_id,
             query_language=sfn.QueryLanguage.JSONATA,
             label=construct_id,
-            map_execution_type=sfn.StateMachineType.EXPRESS,
+            map_execution_type=children,
             item_reader=reader,
             item_selector={"index": "{% $states.context.Map.Item.Index %}", **item},
             jsonata_max_concurrency="{% $job.maxConcurrency %}",
@@ -53,6 +54,7 @@ class RecordsMap(sfn.DistributedMap):
         )
         self.item_processor(chain)
         self.writer = writer
+        self.children = children
         self.state_prefix = state_prefix
 
     def to_state_json(self, state_machine_query_language: sfn.QueryLanguage | None = None) -> Mapping[Any, Any]:

@@ -37,6 +37,7 @@ class RecordsMapLike(RecordsMap):
             writer=like.writer,
             # The library insists on a chain. This state only holds its place: no definition has it.
             chain=sfn.Pass.jsonata(scope, f"{state_prefix}Batch"),
+            children=like.children,
             state_prefix=state_prefix,
             item=item,
         )

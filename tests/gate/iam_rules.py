@@ -20,6 +20,8 @@ WITHOUT_NARROWER_FORM = {
     "ec2:DescribeSubnets",
     "ec2:DescribeVpcs",
     "ecr:GetAuthorizationToken",
+    "states:SendTaskFailure",
+    "states:SendTaskSuccess",
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
     "logs:DescribeLogGroups",

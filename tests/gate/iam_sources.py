@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tests.roles import Allowed, Role
 from tests.synthesis import ROOT
 
-FUNCTION = r"(Preprocess(Data)?|Predict|StoreResults|JobCheckJob|JobSummarize)Role"
+FUNCTION = r"(Preprocess(Data)?|Predict|StoreResults|JobCheckJob|JobSummarize|AsyncModel\w+)Role"
 MACHINE = r"(Job)?WorkflowStateMachineRole"
 JOB = "JobWorkflowStateMachineRole"
 
@@ -41,7 +41,8 @@ class Source:
 
 
 JOBS = "stacks/constructs/batch_job.py"
-MODEL = "stacks/constructs/model_endpoint.py"
+MODEL = "stacks/constructs/served_model.py"
+ASYNC, WAITING = "stacks/constructs/async_endpoint.py", "stacks/constructs/async_predictor.py"
 DATA = "stacks/constructs/data_bucket.py"
 NETWORK = "stacks/constructs/network.py"
 KEY = "stacks/constructs/customer_key.py"
@@ -63,12 +64,21 @@ SOURCES = (
     Source(JOB, "s3:GetObject", r".*/incoming/\*", JOBS, "csv.allowing"),
     Source(JOB, "s3:ListBucket", ".*", JOBS, "objects.allowing"),
     Source(JOB, r"states:\w+", ".*", JOBS, "_grant_map_runs"),
-    Source(rf"{FUNCTION}|{JOB}", r"kms:\w+", "<Key.Arn>", DATA, "self.key.grant_objects", condition=":aws:s3:arn"),
+    Source(
+        rf"{FUNCTION}|{JOB}|ModelRole", r"kms:\w+", "<Key.Arn>", DATA, "self.key.grant_objects", condition=":aws:s3:arn"
+    ),
     Source(MACHINE, r"kms:\w+", "<Key.Arn>", KEY, "encrypt_machine", condition=":stateMachineArn|:SourceArn"),
     Source(FUNCTION, r"ec2:\w+", ".*", NETWORK, "grant_function_interfaces"),
     Source("ModelRole", r"ec2:\w+", ".*", NETWORK, "grant_model_interfaces"),
     Source("ModelRole", r"ecr:\w+", ".*", MODEL, "image.repository.grant_pull"),
-    Source("ModelRole", "s3:GetObject", ".*", MODEL, "_grant_model_data"),
+    Source("ModelRole", "s3:GetObject", r"arn:.*", MODEL, "_grant_model_data"),
+    Source("ModelRole", "s3:GetObject", r".*/async/in/\*", ASYNC, "data.grant_read"),
+    Source("ModelRole", "s3:PutObject", r".*/async/(out|failed)/\*", ASYNC, "data.grant_write"),
+    Source("ModelRole", "sns:Publish", "<Model(Answered|Failed)>", ASYNC, "AsyncEndpoint"),
+    Source("AsyncModelSubmitInferenceRole", r"s3:\w+", r".*/async/(in|tokens)/\*", WAITING, "data.grant_store"),
+    Source("AsyncModelSubmitInferenceRole", "sagemaker:InvokeEndpointAsync", ".*", WAITING, "endpoint.grant_invoke"),
+    Source("AsyncModelResumeInferenceRole", "s3:GetObject", r".*/async/(tokens|out)/\*", WAITING, "data.grant_read"),
+    Source("AsyncModelResumeInferenceRole", r"states:\w+", r"\*", WAITING, "AsyncPredictor"),
     Source("ModelRole", r"(logs|cloudwatch):\w+", ".*", MODEL, "_grant_monitoring"),
 )
 

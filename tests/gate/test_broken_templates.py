@@ -145,7 +145,7 @@ BROKEN: list[tuple[Callable[[Resources], None], str, set[str]]] = [
     (store_in_the_clear, BUCKET, {"Guard::buckets_are_encrypted"}),
     (
         leave_the_models_disks_in_the_clear,
-        "Model/Config",
+        "Realtime/Config",
         {
             "Guard::a_key_is_used_for_everything",
             "NIST.800.53.R5::NIST.800.53.R5-SageMakerEndpointConfigurationKMSKeyConfigured",

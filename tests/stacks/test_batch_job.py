@@ -247,7 +247,7 @@ def test_the_role_may_call_the_functions_and_the_endpoint_of_the_stack(inference
     names = ["JobCheckJob", "JobSummarize", "PreprocessData", "StoreResults"]
     arns = [f"<{name}Function.Arn>" for name in names]
     assert functions == allow("lambda:InvokeFunction", arns)
-    assert others[0] == allow("sagemaker:InvokeEndpoint", "<ModelEndpoint>")
+    assert others[0] == allow("sagemaker:InvokeEndpoint", "<RealtimeEndpoint>")
     assert [it["Resource"] for it in others[1:]] == ["*"]  # log delivery and X-Ray
 
 

@@ -11,8 +11,9 @@ from aws_cdk import aws_iam as iam
 
 from stacks.constructs.data_bucket import DataBucket
 from stacks.constructs.failures import check_order
-from stacks.constructs.model_endpoint import ModelEndpoint
 from stacks.constructs.protection import protection
+from stacks.constructs.realtime_endpoint import RealtimeEndpoint
+from stacks.constructs.served_model import ServedModel
 from stacks.settings import InvalidSettings, Settings
 from tests.synthesis import ROOT, Stack
 
@@ -28,10 +29,12 @@ def synthesized(made: cdk.Stack) -> Stack:
     return Stack(assembly.get_stack_by_name("Stack").template)
 
 
-def endpoint(tmp_path: Path, made: cdk.Stack, settings: Settings) -> ModelEndpoint:
+def endpoint(tmp_path: Path, made: cdk.Stack, settings: Settings) -> RealtimeEndpoint:
     (tmp_path / "model.tar.gz").write_bytes(b"")
     archive = tmp_path / "model.tar.gz"
-    return ModelEndpoint(made, "Model", archive=archive, settings=settings, protection=protection(made, settings))
+    guarded = protection(made, settings)
+    model = ServedModel(made, "Model", archive=archive, settings=settings, protection=guarded)
+    return RealtimeEndpoint(made, "Realtime", model=model, settings=settings, protection=guarded)
 
 
 @pytest.mark.parametrize("version", [":1.0", f"@sha256:{'0123456789abcdef' * 4}"])
@@ -64,7 +67,7 @@ def test_instances_with_disks_of_their_own_get_no_key_for_them_and_synth_says_so
     construct = endpoint(tmp_path, made, settings)
     (config,) = synthesized(made).of_type("AWS::SageMaker::EndpointConfig").values()
     assert "KmsKeyId" not in config
-    (said,) = [it for it in construct.node.metadata if it.type == "aws:cdk:info"]
+    (said,) = [it for it in construct.model.node.metadata if it.type == "aws:cdk:info"]
     assert said.data.startswith("model_instance_type: ml.g5.xlarge has disks of its own, which its hardware encrypts")
 
 
@@ -73,7 +76,7 @@ def test_grant_invoke_allows_the_one_action_on_the_one_endpoint(tmp_path: Path) 
     caller = iam.Role(made, "Caller", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     endpoint(tmp_path, made, Settings(stage="test")).grant_invoke(caller)
     assert synthesized(made).statements("Caller") == [
-        {"Effect": "Allow", "Action": "sagemaker:InvokeEndpoint", "Resource": "<ModelEndpoint>"}
+        {"Effect": "Allow", "Action": "sagemaker:InvokeEndpoint", "Resource": "<RealtimeEndpoint>"}
     ]
 
 

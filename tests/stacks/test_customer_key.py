@@ -10,7 +10,7 @@ import pytest
 from tests.roles import as_list, roles_of
 from tests.synthesis import STACKS, VARIANTS, Assembly, Stack
 
-WITH_KEY = ("prod", "prod-vpc", "dev-key")
+WITH_KEY = ("prod", "prod-vpc", "prod-async", "dev-key")
 KEY = "<Key.Arn>"
 
 
@@ -94,6 +94,11 @@ def test_what_a_role_may_use_the_key_for_is_what_it_does_with_the_bucket_and_its
             {"Action": "kms:GenerateDataKey", "Condition": {"StringEquals": logs}},
         ]
 
+    asynchronous = {
+        "ModelRole": [store],
+        "AsyncModelSubmitInferenceRole": [store],
+        "AsyncModelResumeInferenceRole": [read],
+    }
     preprocess = "PreprocessDataRole" if "ModelRole" in stack.resources else "PreprocessRole"
     assert uses(stack) == {
         preprocess: [read],
@@ -102,6 +107,7 @@ def test_what_a_role_may_use_the_key_for_is_what_it_does_with_the_bucket_and_its
         "JobCheckJobRole": [read],
         "JobSummarizeRole": [store],
         "JobWorkflowStateMachineRole": [store, *executions("JobWorkflowStateMachine")],
+        **(asynchronous if "AsyncEndpoint" in stack.resources else {}),
     }
 
 

@@ -102,7 +102,7 @@ def test_inference_model_sends_json_and_reads_the_answer_before_it_uses_it(infer
         "Type": "Task",
         "Resource": "arn:aws:states:::aws-sdk:sagemakerruntime:invokeEndpoint",
         "Arguments": {
-            "EndpointName": "<ModelEndpoint.EndpointName>",
+            "EndpointName": "<RealtimeEndpoint.EndpointName>",
             "ContentType": "application/json",
             "Accept": "application/json",
             "Body": {"instances": "{% $states.input.instances %}"},
@@ -222,7 +222,7 @@ def test_the_machine_may_call_its_functions_and_its_endpoint(inference: Stack) -
     assert endpoint == {
         "Effect": "Allow",
         "Action": "sagemaker:InvokeEndpoint",
-        "Resource": "<ModelEndpoint>",  # a reference to an endpoint is its ARN
+        "Resource": "<RealtimeEndpoint>",  # a reference to an endpoint is its ARN
     }
     assert rest == [
         {
@@ -327,7 +327,7 @@ def test_the_endpoint_serves_the_archive_in_script_mode(inference: Stack) -> Non
         ]
     }
     (endpoint,) = inference.of_type("AWS::SageMaker::Endpoint").values()
-    assert endpoint == {"EndpointConfigName": "<ModelConfig.EndpointConfigName>"}
+    assert endpoint == {"EndpointConfigName": "<RealtimeConfig.EndpointConfigName>"}
 
 
 def test_the_outputs_are_what_a_client_needs(inference: Stack) -> None:

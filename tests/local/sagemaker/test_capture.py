@@ -39,7 +39,8 @@ def captured(cloud: Cloud, name: str, count: int) -> list[dict[str, Any]]:
     """The captured lines, once there are so many."""
     deadline = time.monotonic() + 20
     while True:
-        kept = {key: body for (bucket, key), body in cloud.memory.objects.items() if bucket == "captured"}
+        held = cloud.memory.objects.copy()  # the event loop's own thread writes to it
+        kept = {key: body for (bucket, key), body in held.items() if bucket == "captured"}
         ours = {key: body for key, body in kept.items() if key.startswith(f"data/{name}/AllTraffic/")}
         lines = [json.loads(line) for body in ours.values() for line in body.splitlines()]
         if len(lines) >= count:

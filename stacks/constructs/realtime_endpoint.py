@@ -1,0 +1,28 @@
+"""A model that answers at once, on instances that always run."""
+
+from __future__ import annotations
+
+from constructs import Construct
+
+from stacks.constructs.model_endpoint import ModelEndpoint, disk_key
+from stacks.constructs.protection import Protection
+from stacks.constructs.served_model import ServedModel
+from stacks.settings import Settings
+
+
+class RealtimeEndpoint(ModelEndpoint):
+    """https://docs.aws.amazon.com/sagemaker/latest/dg/realtime-endpoints.html"""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, model: ServedModel, settings: Settings, protection: Protection
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            model=model,
+            variant={
+                "instance_type": settings.model_instance_type,
+                "initial_instance_count": settings.model_instances,
+            },
+            kms_key_id=disk_key(model, settings, protection),
+        )

@@ -1,0 +1,122 @@
+"""A model as SageMaker serves it: its archive, its container, and the role that it runs as."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3_assets as assets
+from aws_cdk import aws_sagemaker as sagemaker
+from constructs import Construct
+
+from stacks.acknowledgements import acknowledge
+from stacks.constructs import decisions
+from stacks.constructs.model_image import model_image
+from stacks.constructs.protection import Protection
+from stacks.constructs.trust import sagemaker_here
+from stacks.modes import SERVERLESS
+from stacks.settings import Settings
+
+METRICS_NAMESPACE = "/aws/sagemaker/Endpoints"
+LOG_GROUP_NAMED_LATER = (
+    "SageMaker makes the log group and names it after the endpoint, which has its name only when the role is there: "
+    "the policy names the groups of endpoints."
+)
+
+
+class ServedModel(Construct):
+    """A `model.tar.gz` in script mode. Nothing has a fixed name, so every change of it makes a new model."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, archive: Path, settings: Settings, protection: Protection
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.asset = assets.Asset(self, "Archive", path=str(archive))
+        image = model_image(self, settings)
+        self.role = iam.Role(self, "Role", assumed_by=sagemaker_here(self))
+        image.repository.grant_pull(self.role)
+        self._grant_model_data(self.role)
+        self._grant_monitoring(self.role)
+        if protection.network is not None:
+            protection.network.grant_model_interfaces(self.role)
+            protection.network.allow(["s3:GetObject"], [self._archive])
+
+        self.model = sagemaker.CfnModel(
+            self,
+            "Model",
+            execution_role_arn=self.role.role_arn,
+            # The container reaches nothing and nobody; SageMaker brings it the archive and the requests. Serverless
+            # endpoints do not have it: their containers are not of this account.
+            # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html
+            enable_network_isolation=settings.mode != SERVERLESS,
+            vpc_config=self._place(protection),
+            primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
+                image=image.uri,
+                model_data_url=self.asset.s3_object_url,
+                # Where the container's toolkit looks for the code: the archive is unpacked to /opt/ml/model.
+                # Not confirmed against AWS: whether a newer toolkit still needs them.
+                environment={
+                    "SAGEMAKER_PROGRAM": "inference.py",
+                    "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+                },
+            ),
+        )
+        # SageMaker reads the archive with the role while it creates the model: its policy has to be there.
+        self.model.node.add_dependency(self.role)
+        acknowledge(self.model, decisions.ROLE_FIRST)
+        if settings.mode == SERVERLESS:
+            acknowledge(self.model, decisions.SERVERLESS_CONTAINER)
+        acknowledge(self.role, decisions.INLINE_POLICY, decisions.EVERY_RESOURCE)
+
+    @property
+    def _archive(self) -> str:
+        return self.asset.bucket.arn_for_objects(self.asset.s3_object_key)
+
+    def _place(self, protection: Protection) -> sagemaker.CfnModel.VpcConfigProperty | None:
+        """Where the instances stand. The archive then comes through the network, though the container is isolated.
+
+        https://docs.aws.amazon.com/sagemaker/latest/dg/mkt-algo-model-internet-free.html
+        """
+        if protection.network is None:
+            return None
+        return sagemaker.CfnModel.VpcConfigProperty(
+            security_group_ids=[protection.network.model.security_group_id],
+            subnets=[subnet.subnet_id for subnet in protection.network.vpc.isolated_subnets],
+        )
+
+    def _grant_model_data(self, grantee: iam.IGrantable) -> None:
+        iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=["s3:GetObject"],
+            resource_arns=[self._archive],
+        )
+
+    def _grant_monitoring(self, grantee: iam.IGrantable) -> None:
+        """The container's log and the instances' metrics. SageMaker makes the log group, named after the
+        endpoint, whose name is not known before the role is.
+        https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html#sagemaker-roles-createmodel-perms
+        """
+        group = Stack.of(self).format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name=f"{METRICS_NAMESPACE}/*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        acknowledge(self.role, decisions.wildcard(LOG_GROUP_NAMED_LATER, group))
+        iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=[
+                "logs:CreateLogGroup",
+                "logs:CreateLogStream",
+                "logs:DescribeLogStreams",
+                "logs:PutLogEvents",
+            ],
+            resource_arns=[group],
+        )
+        iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=["cloudwatch:PutMetricData"],
+            resource_arns=["*"],  # AWS has no narrower form but the namespace
+            conditions={"StringEquals": {"cloudwatch:namespace": METRICS_NAMESPACE}},
+        )
