@@ -51,20 +51,21 @@ class PythonFunction(Construct):
             removal_policy=settings.removal_policy,
             encryption_key=protection.key,
         )
-        self.role = iam.Role(self, "Role", assumed_by=lambda_here(self))
+        self.role = iam.Role(self, "Role", assumed_by=lambda_here())
         self.log_group.grant_write(self.role)
         network = protection.network
         if network is not None:
             network.grant_function_interfaces(self.role)
+        folder = build_function(module, target, model=model)
         self.function = UnqualifiedFunction(
             self,
             "Function",
-            entry=str(build_function(module, target, model=model)),
+            entry=str(folder),
+            # The folder's name ends in a digest of what it was made from: nobody has to read all of it once more.
+            bundling=lambda_python.BundlingOptions(asset_hash=folder.name.rpartition("-")[2]),
             index=f"{SOURCES.name}/{module}.py",
-            runtime=lambda_.Runtime(f"python{settings.python_version}", lambda_.RuntimeFamily.PYTHON),
-            architecture=lambda_.Architecture.ARM_64
-            if settings.architecture == "arm64"
-            else lambda_.Architecture.X86_64,
+            runtime=_runtime(settings.python_version),
+            architecture=_architecture(settings.architecture),
             memory_size=settings.function_memory,
             timeout=seconds(self.timeout),
             role=self.role,
@@ -89,6 +90,17 @@ class PythonFunction(Construct):
             acknowledge(self.function, decisions.NO_SECRET_IN_THE_ENVIRONMENT)
         if settings.python_version != NEWEST_PYTHON:
             acknowledge(self.function, decisions.THIS_MACHINES_PYTHON)
+
+
+# One object of each serves all functions: every new one is a call into the CDK's own process.
+@functools.cache
+def _runtime(python_version: str) -> lambda_.Runtime:
+    return lambda_.Runtime(f"python{python_version}", lambda_.RuntimeFamily.PYTHON)
+
+
+@functools.cache
+def _architecture(name: str) -> lambda_.Architecture:
+    return lambda_.Architecture.ARM_64 if name == "arm64" else lambda_.Architecture.X86_64
 
 
 class UnqualifiedFunction(lambda_python.PythonFunction):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from aws_cdk import ArnFormat, Stack
+import functools
+
+from aws_cdk import ArnFormat, Aws, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 
-def lambda_here(scope: Construct) -> iam.IPrincipal:
-    """Lambda, for this account's functions.
+@functools.cache
+def lambda_here() -> iam.IPrincipal:
+    """Lambda, for this account's functions, whichever: one principal serves all roles.
 
     AWS's documentation names no condition for the roles of functions; AWS's own samples have this one. The
     function's ARN as the source is not confirmed, and its name is not known before its role is made.
     """
-    account = {"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}}
+    account = {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
     return iam.ServicePrincipal("lambda.amazonaws.com", conditions=account)
 
 
