@@ -199,11 +199,14 @@ INCOMING = "incoming/"
 """Where data sets are uploaded in the data bucket; the job reads nothing else."""
 
 
-ASYNC_INPUTS, ASYNC_OUTPUTS, ASYNC_FAILURES = "async/in/", "async/out/", "async/failed/"
-"""Where an asynchronous endpoint finds its input, and leaves its answer or why there is none. They last days."""
+ASYNC = "async/"
+"""Under it lies what goes to and fro between the workflow and an asynchronous endpoint; it lasts days."""
 
-ASYNC_TOKENS = "async/tokens/"
-"""Where a task that waits for an asynchronous answer leaves its token."""
+ASYNC_INPUTS, ASYNC_OUTPUTS, ASYNC_FAILURES = f"{ASYNC}in/", f"{ASYNC}out/", f"{ASYNC}failed/"
+"""Where the endpoint finds its input, and leaves its answer or why there is none."""
+
+ASYNC_TOKENS = f"{ASYNC}tokens/"
+"""Where a task that waits for an answer leaves its token."""
 
 
 def request_prefix(execution_name: str) -> str:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from lambda_src.contract import ASYNC_FAILURES, ASYNC_INPUTS, ASYNC_OUTPUTS
+from lambda_src.contract import ASYNC, ASYNC_FAILURES, ASYNC_INPUTS, ASYNC_OUTPUTS
 from stacks.constructs.data_bucket import DataBucket
 from stacks.constructs.model_endpoint import ModelEndpoint, disk_key
 from stacks.constructs.protection import Protection
 from stacks.constructs.served_model import ServedModel
 from stacks.settings import Settings
+
+KEPT_DAYS = 7
+"""How long inputs, answers and tokens of requests are kept: what they came to is stored as results."""
 
 
 class AsyncEndpoint(ModelEndpoint):
@@ -61,6 +65,7 @@ class AsyncEndpoint(ModelEndpoint):
                 ),
             ),
         )
+        data.bucket.add_lifecycle_rule(prefix=ASYNC, expiration=Duration.days(KEPT_DAYS))
         data.grant_read(model.role, f"{ASYNC_INPUTS}*")
         data.grant_write(model.role, f"{ASYNC_OUTPUTS}*", f"{ASYNC_FAILURES}*")
         iam.Grant.add_to_principal(

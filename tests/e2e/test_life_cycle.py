@@ -115,8 +115,11 @@ def empty(deployment: Deployment, bucket: str) -> None:
     for page in list(s3.get_paginator("list_object_versions").paginate(Bucket=bucket)):
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
         keys = [{"Key": it["Key"], "VersionId": it["VersionId"]} for it in found]
-        if keys:
-            s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+        if plain := [it for it in keys if it["Key"].isprintable()]:
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": plain, "Quiet": True})
+        for it in keys:
+            if not it["Key"].isprintable():  # XML, which the other call speaks, has no control characters
+                s3.delete_object(Bucket=bucket, **it)
 
 
 def left(deployment: Deployment) -> dict[str, Any]:

@@ -73,6 +73,8 @@ def test_an_asynchronous_endpoint_answers_into_the_bucket_and_tells_topics(async
         },
     }
     assert config["KmsKeyId"] == "<Key.Arn>"
+    rules = asynchronous.of_type("AWS::S3::Bucket")["DataBucket"]["LifecycleConfiguration"]["Rules"]
+    assert {"ExpirationInDays": 7, "Prefix": "async/", "Status": "Enabled"} in rules
     subscribed = {it["TopicArn"] for it in asynchronous.of_type("AWS::SNS::Subscription").values()}
     assert subscribed == {"<ModelAnswered>", "<ModelFailed>"}
 

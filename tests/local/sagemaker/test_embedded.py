@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local import ministack
+from local import sagemaker as sagemaker_here
 from tests.local.sagemaker.around import ECHO, MODEL, program, sample_model
 from tests.local_aws import LocalAws
 
@@ -218,7 +219,12 @@ def watched(bucket: str, key: str) -> dict[str, Any]:
     return body
 
 
-def test_a_model_that_starts_failing_is_taken_back_by_its_alarm_and_so_is_the_stack(aws: LocalAws, bucket: str) -> None:
+def test_a_model_that_starts_failing_is_taken_back_by_its_alarm_and_so_is_the_stack(
+    aws: LocalAws, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whatever else of the session shortens waits: an alarm needs the time to ring.
+    assert sagemaker_here._installed
+    monkeypatch.setattr(sagemaker_here._installed.endpoints._clock, "scale", 1.0)
     name = deploy(aws, "watched", watched(bucket, "echo"))["outputs"]["Name"]
     runtime, sagemaker = aws.client("sagemaker-runtime"), aws.client("sagemaker")
     before = sagemaker.describe_endpoint(EndpointName=name)["EndpointConfigName"]

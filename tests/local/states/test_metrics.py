@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from local.clock import Clock
 from local.states.machines import Engine
 from tests.local.states.fake_aws import MACHINE, ROLE, FakeAws, machine
 
@@ -29,7 +30,7 @@ def published(*definitions: str, stop: bool = False) -> list[tuple[str, str, Any
         engine.metrics.flush()
 
     aws = FakeAws()
-    engine = Engine(aws)
+    engine = Engine(aws, Clock(1))
     asyncio.run(all_of_them())
     return aws.published
 
@@ -83,5 +84,5 @@ def test_what_is_counted_is_published_without_another_execution(monkeypatch: pyt
             await asyncio.sleep(0)
 
     aws = FakeAws()
-    engine = Engine(aws)
+    engine = Engine(aws, Clock(1))
     asyncio.run(asyncio.wait_for(run(), 10))
