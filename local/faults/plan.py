@@ -82,7 +82,7 @@ class Plan:
         """Puts rules into force, and begins to count calls if `counting`. Gives the name to remove them by."""
         name = uuid.uuid4().hex
         # Failing by chance, repeatably: no secret.
-        standings = [Standing(rule, random.Random(rule.seed)) for rule in rules]  # noqa: S311
+        standings = [Standing(rule, random.Random(rule.seed)) for rule in rules]  # noqa: S311 - no secret
         self.watches[name] = Watch(standings, counting)
         return name
 
