@@ -6,6 +6,7 @@ import platform
 import re
 import sys
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from aws_cdk import RemovalPolicy
 from aws_cdk.aws_logs import RetentionDays
@@ -181,11 +182,11 @@ class Settings:
         """How long the workflow waits for the model's answer to one batch."""
         return 2 * self.async_timeout if self.mode == ASYNC else ENDPOINT_SECONDS
 
-    def in_mode(self, mode: str) -> Settings:
-        """The same in another mode: what only the old one has goes. Raises `InvalidSettings`."""
+    def in_mode(self, mode: str, **changes: Any) -> Settings:
+        """The same in another mode, with `changes`: what only the old one has goes. Raises `InvalidSettings`."""
         if mode not in DEFAULTS:
             raise InvalidSettings(f"mode: expected one of {', '.join(DEFAULTS)}, received {mode}")
-        return self if mode == self.mode else replace(self, **without_others(mode))
+        return replace(self, **({} if mode == self.mode else without_others(mode)), **changes)
 
     def _check_mode(self) -> None:
         if self.vpc and self.mode != REALTIME:

@@ -27,6 +27,12 @@ from tests.synthesis import ROOT
             "received 'alarms'",
         ),
         ({"customer_key": ""}, "customer_key: expected true or false, received "),
+        ({"serverless_memory": "lots"}, "serverless_memory: expected a whole number, received lots"),
+        ({"mode": "batch"}, "mode: expected one of realtime, serverless, async, received batch"),
+        (
+            {"serverles_memory": "2048"},
+            "serverles_memory: expected a setting's name such as serverless_memory (all: stacks/settings.py)",
+        ),
     ],
 )
 def test_a_wrong_context_ends_in_one_line_that_names_it_and_the_allowed(
