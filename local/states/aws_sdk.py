@@ -17,10 +17,10 @@ from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Sh
 from botocore.validate import ParamValidator
 
 from lambda_src.contract import MAX_STATE_BYTES
+from local.states.calling import Caller, ServiceError, UnknownIntegration
 from local.states.documents import Texts, text
 from local.states.expressions import is_expression
 from local.states.failures import DATA_LIMIT_EXCEEDED, StateFailure, too_large
-from local.states.integrations import Caller, ServiceError, UnknownIntegration
 
 Json = Any
 

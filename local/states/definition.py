@@ -10,7 +10,7 @@ from local.states.expressions import Expression, Render
 from local.states.failures import Retrier
 
 if TYPE_CHECKING:
-    from local.states.integrations import Followed, Integration
+    from local.states.calling import Followed, Integration
 
 Seconds = float | Expression
 

@@ -10,13 +10,13 @@ from botocore.awsrequest import AWSPreparedRequest
 
 from lambda_src.contract import MAX_STATE_BYTES
 from local import faults, functions, ministack
-from local.states.integrations import ServiceError
+from local.states.calling import ServiceError
 
 _SERVICE = "states.amazonaws.com"
 
 
 class EmbeddedAws:
-    """See `local.states.integrations.Aws`."""
+    """See `local.states.calling.Aws`."""
 
     def access_key(self, role_arn: str, machine_arn: str) -> str:
         """See `Aws`."""

@@ -13,10 +13,10 @@ from local.clock import Clock
 from local.states import interpreter
 from local.states.batches import Batch
 from local.states.callbacks import Callbacks
+from local.states.calling import Aws, Caller
 from local.states.definition import Machine
 from local.states.failures import RUNTIME, TIMEOUT, ExecutionTimedOut, StateFailure
 from local.states.history import History, NoHistory, Recorder
-from local.states.integrations import Aws, Caller
 from local.states.logs import Delivery, EventLog
 from local.states.map_run import MapRun
 

@@ -14,6 +14,7 @@ from local.clock import Clock
 from local.states import definition as d
 from local.states import distributed, fanout
 from local.states.callbacks import Callbacks, Waiting
+from local.states.calling import Caller
 from local.states.documents import text
 from local.states.expressions import EvaluationFailed, Expression, Render, Scope
 from local.states.failures import (
@@ -27,7 +28,6 @@ from local.states.failures import (
     too_large,
 )
 from local.states.history import Recorder
-from local.states.integrations import Caller
 
 Json = Any
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from lambda_src.contract import MAX_STATE_BYTES
+from local.states.calling import Caller, ServiceError
 from local.states.documents import compact, loads
 from local.states.expressions import is_expression
 from local.states.failures import DATA_LIMIT_EXCEEDED, StateFailure, too_large
-from local.states.integrations import Caller, ServiceError
 
 Json = Any
 

@@ -15,12 +15,12 @@ from lambda_src.contract import MAX_STATE_BYTES
 from local import faults
 from local.clock import Clock
 from local.states.callbacks import Callbacks
+from local.states.calling import Aws
 from local.states.definition import Machine
 from local.states.documents import compact
 from local.states.executions import Execution, Running
 from local.states.failures import StateFailure
 from local.states.history import History
-from local.states.integrations import Aws
 from local.states.logs import Delivery
 from local.states.map_run import MapRun
 from local.states.metrics import Metrics

@@ -11,8 +11,8 @@ from urllib.parse import unquote_plus
 
 from local.clock import Clock
 from local.states.aws_sdk import AwsSdkCall, Body
+from local.states.calling import Caller
 from local.states.failures import StateFailure
-from local.states.integrations import Caller
 
 PART_BYTES = 8 * 1024 * 1024
 """How much is read or written at a time; S3 takes parts of at least 5 MiB."""

@@ -13,9 +13,10 @@ from typing import Any, NoReturn
 
 from local.states import definition as d
 from local.states import map_parser
+from local.states.calling import Followed, UnknownIntegration
 from local.states.expressions import Expression, Render, SyntaxProblem, compile_template, is_expression
 from local.states.failures import ALL, Retrier
-from local.states.integrations import Followed, UnknownIntegration, WithToken, find_integration
+from local.states.integrations import WithToken, find_integration
 from local.states.problems import (
     INVALID_JSON,
     MISSING_TARGET,

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from local.states.aws_sdk import AwsSdkCall
+from local.states.calling import Caller
 from local.states.documents import text
 from local.states.failures import TASK_FAILED, StateFailure
-from local.states.integrations import Caller
 
 Json = Any
 

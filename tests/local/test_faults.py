@@ -17,9 +17,9 @@ from local.faults.rules import RuleError, matches, rule_of, rules_of
 from local.functions import current
 from local.states import lambda_invoke
 from local.states.aws_sdk import AwsSdkCall
+from local.states.calling import Caller
 from local.states.embedded import EmbeddedAws
 from local.states.failures import StateFailure
-from local.states.integrations import Caller
 from tests.injection import faults
 from tests.local_aws import LAMBDA_TRUST, LocalAws, zipped
 from tests.synthesis import ROOT

@@ -9,8 +9,8 @@ from typing import Any
 from botocore.awsrequest import AWSPreparedRequest
 
 from local.clock import Clock
+from local.states.calling import ServiceError
 from local.states.executions import Execution
-from local.states.integrations import ServiceError
 from local.states.machines import Engine
 
 Json = Any

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from local.states.aws_sdk import java_exception, java_name
-from local.states.integrations import ServiceError
+from local.states.calling import ServiceError
 from tests.local.states.fake_aws import ACCOUNT, REGION, FakeAws, Ran, run
 
 Json = Any

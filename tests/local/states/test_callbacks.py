@@ -9,8 +9,8 @@ import pytest
 
 from local.clock import Clock
 from local.states import api
+from local.states.calling import ServiceError
 from local.states.executions import Execution
-from local.states.integrations import ServiceError
 from local.states.machines import Engine
 from tests.local.states.fake_aws import ACCOUNT, INVOKE, MACHINE, REGION, ROLE, FakeAws, machine
 

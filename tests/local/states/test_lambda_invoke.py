@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lambda_src.contract import MAX_STATE_BYTES
-from local.states.integrations import ServiceError
+from local.states.calling import ServiceError
 from tests.local.states.fake_aws import INVOKE, Answered, FakeAws, Raised, run
 
 Json = Any

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from lambda_src.contract import MAX_STATE_BYTES
 from local.states import csv_text, objects
+from local.states.calling import Caller
 from local.states.csv_text import CsvText
 from local.states.failures import StateFailure
-from local.states.integrations import Caller
 from local.states.json_array import JsonArray
 from local.states.objects import Objects
 from local.states.readers import MAX_ITEMS, ItemSource

@@ -9,8 +9,8 @@ import pytest
 
 from lambda_src.contract import MAX_STATE_BYTES
 from local.states import results
+from local.states.calling import Caller
 from local.states.failures import StateFailure
-from local.states.integrations import Caller
 from local.states.objects import Objects
 from local.states.results import Child, ResultFiles
 from tests.local.states.fake_aws import MACHINE, ROLE
