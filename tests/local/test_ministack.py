@@ -15,11 +15,13 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local import ministack
+from local.ministack import policies
+from local.ministack.privates import check_version, imported
 from tests.local_aws import LAMBDA_TRUST, LocalAws
 
 FUNCTION = f"arn:aws:lambda:us-east-1:{ministack.ACCOUNT}:function:one"
 
-# Where each private name that local/ministack.py uses is. When an upgrade moves one, this says which.
+# Where each private name that local/ministack uses is. When an upgrade moves one, this says which.
 PRIVATE_NAMES = {
     "app": (
         "SERVICE_HANDLERS",
@@ -92,7 +94,7 @@ PRIVATE_NAMES = {
     ("module", "name"), [(module, name) for module, names in PRIVATE_NAMES.items() for name in names]
 )
 def test_ministack_still_has_the_private_name(module: str, name: str) -> None:
-    assert hasattr(ministack._import(module), name)
+    assert hasattr(imported(module), name)
 
 
 def test_another_version_of_ministack_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,8 +102,8 @@ def test_another_version_of_ministack_is_refused_in_one_line(monkeypatch: pytest
         return "1.6.0"
 
     monkeypatch.setattr(importlib.metadata, "version", another)
-    with pytest.raises(ImportError, match=r"^local/ministack.py is written for ministack 1\.5\.33, but 1\.6\.0 is"):
-        ministack._check_version()
+    with pytest.raises(ImportError, match=r"^local/ministack is written for ministack 1\.5\.33, but 1\.6\.0 is"):
+        check_version()
 
 
 LOOKS: dict[str, Callable[[Any], Any]] = {
@@ -255,7 +257,7 @@ def test_what_a_stack_changes_takes_effect_at_the_next_call(aws: LocalAws) -> No
 
     assert refused()
     # As CloudFormation calls it: no request tells of it.
-    handler = ministack._import("services.cloudformation.provisioners")._RESOURCE_HANDLERS["AWS::IAM::Policy"]
+    handler = imported("services.cloudformation.provisioners")._RESOURCE_HANDLERS["AWS::IAM::Policy"]
     with ministack.scope(ministack.ACCOUNT, ministack.REGION):
         physical_id, _ = handler["create"]("Policy", policy, "stack")
         assert not refused()
@@ -294,7 +296,7 @@ def test_all_versions_of_keys_with_control_characters_are_listed_page_by_page(aw
 
 def test_iam_is_asked_once_for_what_nothing_has_changed(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(ministack, "_decision", lambda *question: asked.append(question[2]))
+    monkeypatch.setattr(policies, "_decision", lambda *question: asked.append(question[2]))
     for resource in ("arn:aws:s3:::a/1", "arn:aws:s3:::a/1", "arn:aws:s3:::a/2"):
         ministack.authorize(aws.ready.access_key, "s3:GetObject", resource, region="us-east-1")
     assert asked == ["arn:aws:s3:::a/1", "arn:aws:s3:::a/2"]
@@ -302,8 +304,8 @@ def test_iam_is_asked_once_for_what_nothing_has_changed(aws: LocalAws, monkeypat
 
 def test_a_decision_holds_for_its_seconds_alone(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(ministack, "_decision", lambda *question: asked.append(question[2]))
-    monkeypatch.setattr(ministack, "_DECISION_SECONDS", -1.0)
+    monkeypatch.setattr(policies, "_decision", lambda *question: asked.append(question[2]))
+    monkeypatch.setattr(policies, "_DECISION_SECONDS", -1.0)
     for resource in ("arn:aws:s3:::a/3", "arn:aws:s3:::a/3"):
         ministack.authorize(aws.ready.access_key, "s3:GetObject", resource, region="us-east-1")
     assert len(asked) == 2
