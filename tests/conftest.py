@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import settings
 
+from stacks.modes import DEFAULTS, REALTIME
 from tests.e2e.deployment import Deployment, deployed
+from tests.e2e.updates import Moving
 from tests.synthesis import Synthesis, synthesize
 
 # jsii runs the first Node.js it finds: the pinned one beside this Python, whoever started the tests.
@@ -32,3 +34,20 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     """Both stacks, deployed once."""
     with deployed(tmp_path_factory.mktemp("e2e"), stage="local") as deployment:
         yield deployment
+
+
+OTHERS = [mode for mode in DEFAULTS if mode != REALTIME]
+"""The modes that are not the default."""
+
+
+@pytest.fixture(scope="session")
+def moving(synthesized: Callable[[str], Synthesis], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moving]:
+    """A second deployment, for all that the other modes are tested with."""
+    with deployed(tmp_path_factory.mktemp("modes"), stage="local", mode=OTHERS[0]) as first:
+        yield Moving(first, synthesized)
+
+
+@pytest.fixture(scope="session", params=OTHERS)
+def other(request: pytest.FixtureRequest, moving: Moving) -> Deployment:
+    """The stacks in a mode that is not the default, once each: pytest runs together what asks for the same one."""
+    return moving.to(request.param)

@@ -15,8 +15,8 @@ from aws_cdk import App, CloudFormationValidatePlugin, ValidationRuleSource, Val
 
 import app
 from stacks.acknowledgements import Acknowledgement, take_acknowledgements
-from stacks.modes import ASYNC, SERVERLESS
-from stacks.settings import DEV, PROD, Settings
+from stacks.modes import ASYNC, DEFAULTS, REALTIME, SERVERLESS
+from stacks.settings import DEV, LOCAL, PROD, Settings
 from stacks.settings import STAGES as SETTINGS
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +30,9 @@ VARIANTS: Mapping[str, Settings] = {
     "prod-async": PROD.in_mode(ASYNC),
 }
 """What the template gate judges: each stage, and each choice that changes what a stage deploys."""
+MODES: Mapping[str, str] = {mode: "local" if mode == REALTIME else f"local-{mode}" for mode in DEFAULTS}
+"""Each mode's variant in the stage that runs on a laptop."""
+LOCALS: Mapping[str, Settings] = {variant: LOCAL.in_mode(mode) for mode, variant in MODES.items()}
 GUARD_RULES = ROOT / "tests" / "gate" / "rules.guard"
 
 
@@ -106,7 +109,9 @@ def synthesize(variant: str, folder: Path) -> Synthesis:
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
     take_acknowledgements()
     built = app.build(
-        {**context, "@aws-cdk/core:failSynthOnValidationErrors": False}, outdir=str(folder), settings=VARIANTS[variant]
+        {**context, "@aws-cdk/core:failSynthOnValidationErrors": False},
+        outdir=str(folder),
+        settings={**VARIANTS, **LOCALS}[variant],
     )
     Validations.of(built).add_plugins(validation())
     built.synth()

@@ -62,10 +62,14 @@ class Execution:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A running embedded AWS with both stacks. `folder` holds the cloud assembly and the CLI's output."""
+    """A running embedded AWS with both stacks. `folder` holds the cloud assembly and the CLI's output.
+
+    `updated` is the folder of the assembly that the stacks were brought to since (see `tests.e2e.updates`).
+    """
 
     ready: Ready
     folder: Path
+    updated: Path | None = None
 
     @cached_property
     def account(self) -> Account:
@@ -78,7 +82,7 @@ class Deployment:
     @property
     def assembly(self) -> Assembly:
         """What was deployed."""
-        return Assembly(self.folder / "cdk.out")
+        return Assembly(self.updated or self.folder / "cdk.out")
 
     def client(self, service: str) -> Any:
         """A boto3 client as the account's root, the same one each time."""

@@ -6,6 +6,7 @@ In this order, and after all other tests: each changes what they share.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,26 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copyfile(ROOT / name, folder / name)
     (folder / "build").symlink_to(ROOT / "build")
     return folder
+
+
+def test_cdk_diff_shows_that_a_new_version_of_the_model_makes_a_new_model_and_configuration_alone(
+    deployment: Deployment, project: Path
+) -> None:
+    weights = project / "model" / "weights.json"
+    whole = weights.read_text()
+    weights.write_text(f"{whole} ")
+
+    shown = deployment.cdk("diff", "InferenceStack", project=project)
+
+    weights.write_text(whole)
+    assert shown.returncode == 0, shown.stdout
+    changes = re.findall(r"^\[(.)\] AWS::(\S+) .*?(may be replaced|replace)?$", shown.stdout, re.M)
+    assert {change for change, _, _ in changes} == {"~"}
+    assert {kind for _, kind, replaced in changes if replaced} == {
+        "IAM::Policy",  # of the model's role, which may read this archive alone
+        "SageMaker::Model",
+        "SageMaker::EndpointConfig",
+    }
 
 
 def test_an_edited_handler_and_an_edited_workflow_are_hotswapped(deployment: Deployment, project: Path) -> None:

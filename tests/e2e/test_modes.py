@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from model import examples, train
-from stacks.modes import DEFAULTS, REALTIME
 from tests.e2e.client import client_of
-from tests.e2e.deployment import Deployment, deployed
+from tests.e2e.deployment import Deployment
 from tests.faults.given import NO_JSON
 from tests.synthesis import ROOT
 
 STACK = "InferenceStack"
 Json = Any
-
-
-@pytest.fixture(scope="module", params=[mode for mode in DEFAULTS if mode != REALTIME])
-def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """An embedded AWS beside the one that the other tests share, in another mode."""
-    with deployed(tmp_path_factory.mktemp(request.param), stage="local", mode=request.param) as found:
-        yield found
 
 
 def answer(deployment: Deployment, records: list[Json]) -> tuple[list[Json], list[Json]]:

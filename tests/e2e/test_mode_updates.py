@@ -1,0 +1,91 @@
+"""Stacks that go from every mode to every other: what was there stays, what served before is gone, and all works."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from lambda_src.contract import request_prefix
+from model import examples, train
+from tests.e2e.deployment import Deployment
+from tests.e2e.updates import Moving, circuit
+from tests.synthesis import MODES
+
+STACK = "InferenceStack"
+KINDS = (
+    "AWS::SageMaker::Model",
+    "AWS::SageMaker::EndpointConfig",
+    "AWS::SageMaker::Endpoint",
+    "AWS::Lambda::Function",
+)
+RECORDS = examples.request(train.load())
+
+
+def test_a_circuit_has_each_ordered_pair_once() -> None:
+    for count in range(2, 6):
+        names = [str(number) for number in range(count)]
+        pairs = list(circuit(names))
+        assert len(pairs) == len(set(pairs)) == count * (count - 1)
+        assert pairs[0][0] == pairs[-1][1] == names[0]
+        assert all(before[1] == after[0] for before, after in pairwise(pairs))
+
+
+def test_every_mode_is_updated_to_every_other_with_its_data_and_without_a_trace_of_the_old(
+    moving: Moving, subtests: pytest.Subtests
+) -> None:
+    first = moving.to(next(iter(MODES)))
+    expected = predictions(first)
+    bucket, kept = first.outputs[STACK]["ResultsBucketUri"], versions(first)
+    for old, new in circuit(list(MODES)):
+        with subtests.test(f"from {old} to {new}"):
+            before = endpoints(moving.now)
+            now = moving.to(new)
+            assert now.outputs[STACK]["ResultsBucketUri"] == bucket
+            assert not before & endpoints(now)
+            assert served(now) == declared(now)
+            assert now.physical[STACK].keys() == now.assembly.stacks[STACK].template["Resources"].keys()
+            assert predictions(now) == expected
+            found = versions(now)
+            assert kept.items() <= found.items(), "an object that was there has changed"
+            kept = found
+
+
+def declared(deployment: Deployment) -> dict[str, int]:
+    """How many models, configurations, endpoints and functions the templates have."""
+    of_type = [it["Type"] for stack in deployment.assembly.stacks.values() for it in stack.resources.values()]
+    return {kind: of_type.count(kind) for kind in KINDS}
+
+
+def endpoints(deployment: Deployment) -> set[str]:
+    return {it["EndpointName"] for it in deployment.client("sagemaker").list_endpoints()["Endpoints"]}
+
+
+def served(deployment: Deployment) -> dict[str, int]:
+    """How many of them there are."""
+    sagemaker, functions = deployment.client("sagemaker"), deployment.client("lambda")
+    found = (
+        sagemaker.list_models()["Models"],
+        sagemaker.list_endpoint_configs()["EndpointConfigs"],
+        sagemaker.list_endpoints()["Endpoints"],
+        functions.list_functions()["Functions"],
+    )
+    return {kind: len(those) for kind, those in zip(KINDS, found, strict=True)}
+
+
+def predictions(deployment: Deployment) -> list[Any]:
+    """What a request stores; as numbers, whose texts depend on who wrote them (1 and 1.0)."""
+    output = deployment.execute(STACK, {"records": RECORDS}).output
+    assert output["predicted"] == len(RECORDS)
+    return [json.loads(line) for line in deployment.stored(output["results"]).splitlines()]
+
+
+def versions(deployment: Deployment) -> dict[tuple[str, str], str]:
+    """The content's hash of each version of each result in the data bucket."""
+    bucket = deployment.outputs[STACK]["ResultsBucketUri"].removeprefix("s3://")
+    pages = (
+        deployment.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=request_prefix(""))
+    )
+    return {(it["Key"], it["VersionId"]): it["ETag"] for page in pages for it in page.get("Versions", [])}
