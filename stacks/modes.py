@@ -10,10 +10,18 @@ REALTIME, SERVERLESS, ASYNC = "realtime", "serverless", "async"
 NOT_GIVEN: Any = None
 """The default of a setting that belongs to some modes only: so that one given in vain can be told and refused."""
 
+SCALING: Mapping[str, Any] = {"model_instances_max": None, "scaling_percentage": 70}
+
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    REALTIME: {"model_instances": 1, "endpoint_concurrency": 4, "machine_timeout": 300},
+    REALTIME: {"model_instances": 1, "endpoint_concurrency": 4, "machine_timeout": 300, **SCALING},
     SERVERLESS: {"serverless_memory": 2_048, "serverless_concurrency": 20, "machine_timeout": 300},
-    ASYNC: {"model_instances": 1, "endpoint_concurrency": 4, "async_timeout": 900, "machine_timeout": 7_200},
+    ASYNC: {
+        "model_instances": 1,
+        "endpoint_concurrency": 4,
+        "async_timeout": 900,
+        "machine_timeout": 7_200,
+        **SCALING,
+    },
 }
 """The settings that each mode has of its own, and what they are where nothing is given."""
 

@@ -12,7 +12,7 @@ from aws_cdk import RemovalPolicy
 from aws_cdk.aws_logs import RetentionDays
 
 from lambda_src.contract import ENVELOPE_BYTES, MAX_CONCURRENCY, MAX_STATE_BYTES, RESULT_BYTES, most_records
-from stacks import instance_types
+from stacks import instance_types, scaling
 from stacks.modes import ASYNC, DEFAULTS, NOT_GIVEN, REALTIME, SERVERLESS, defaults, without_others
 
 ARCHITECTURES = ("arm64", "x86_64")
@@ -64,6 +64,14 @@ class Settings:
     None takes the AWS deep-learning container of the region."""
     model_instance_type: str = "ml.m5.large"
     model_instances: int = NOT_GIVEN
+    """How many instances the endpoint has, or, where it scales, always has. None at all in mode async alone."""
+    model_instances_max: int | None = NOT_GIVEN
+    """How many instances the endpoint may scale to; None is as many as `model_instances`: nothing scales."""
+    scaling_percentage: float = NOT_GIVEN
+    """How much of its `endpoint_concurrency` an instance is to have in use: above it, instances are added."""
+    scaling_invocations: float | None = None
+    """How many calls a minute an instance is to have at most, where a load test told; None scales by what is under
+    way alone. For mode realtime."""
     endpoint_concurrency: int = NOT_GIVEN
     """How many batches one instance of the endpoint is given at once."""
     serverless_memory: int = NOT_GIVEN
@@ -172,10 +180,20 @@ class Settings:
 
     @property
     def capacity(self) -> int:
-        """How many batches the endpoint takes at once."""
+        """How many batches the endpoint takes at once, with all the instances that it may have."""
         if self.mode == SERVERLESS:
             return self.serverless_concurrency
-        return self.model_instances * self.endpoint_concurrency
+        return self.most_instances * self.endpoint_concurrency
+
+    @property
+    def most_instances(self) -> int:
+        """How many instances the endpoint has at most."""
+        return self.model_instances if self.model_instances_max is None else self.model_instances_max
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the endpoint's instances follow the load."""
+        return self.mode != SERVERLESS and self.most_instances > self.model_instances
 
     @property
     def model_seconds(self) -> int:
@@ -200,9 +218,18 @@ class Settings:
                     f"serverless_memory: expected 1024 to 6144 in steps of 1024, received {self.serverless_memory}"
                 )
             self._within("serverless_concurrency", self.serverless_concurrency, 1, 200)
+        if self.scaling_invocations is not None and not (self.mode == REALTIME and self.scaled):
+            raise InvalidSettings(
+                "scaling_invocations: expected None but in mode realtime with model_instances_max above "
+                f"model_instances, received {self.scaling_invocations:g}"
+            )
+        if self.mode == SERVERLESS:
             return
-        self._within("model_instances", self.model_instances, 1, 1_000)
-        self._within("endpoint_concurrency", self.endpoint_concurrency, 1, MAX_CONCURRENCY // self.model_instances)
+        try:
+            scaling.check(self)
+        except ValueError as problem:
+            raise InvalidSettings(str(problem)) from None
+        self._within("endpoint_concurrency", self.endpoint_concurrency, 1, MAX_CONCURRENCY // self.most_instances)
         if self.mode == ASYNC:
             # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpointAsync.html
             self._within("async_timeout", self.async_timeout, 1, 3_600)
@@ -235,6 +262,9 @@ PROD = Settings(
     stage="prod",
     function_memory=1_024,
     model_instances=2,
+    # As many batches at once as the functions with the model inside take (8 instances with 4 each, and 32): a job is
+    # no slower behind the endpoint, and the bill has an end.
+    model_instances_max=8,
     log_retention=RetentionDays.ONE_YEAR,
     customer_key=True,
     termination_protection=True,

@@ -25,9 +25,11 @@ STAGES = ("local", "dev", "prod")
 VARIANTS: Mapping[str, Settings] = {
     **SETTINGS,
     "dev-key": replace(DEV, customer_key=True),
-    "prod-vpc": replace(PROD, vpc=True, alarm_topic_arn="arn:aws:sns:us-east-1:123456789012:alarms"),
+    "prod-vpc": replace(
+        PROD, vpc=True, alarm_topic_arn="arn:aws:sns:us-east-1:123456789012:alarms", scaling_invocations=600
+    ),
     "dev-serverless": DEV.in_mode(SERVERLESS),
-    "prod-async": PROD.in_mode(ASYNC),
+    "prod-async": PROD.in_mode(ASYNC, model_instances=0),
 }
 """What the template gate judges: each stage, and each choice that changes what a stage deploys."""
 MODES: Mapping[str, str] = {mode: "local" if mode == REALTIME else f"local-{mode}" for mode in DEFAULTS}

@@ -11,7 +11,7 @@ from constructs import Construct
 
 from lambda_src.contract import ASYNC, ASYNC_FAILURES, ASYNC_INPUTS, ASYNC_OUTPUTS
 from stacks.constructs.data_bucket import DataBucket
-from stacks.constructs.model_endpoint import ModelEndpoint, disk_key
+from stacks.constructs.model_endpoint import ModelEndpoint, disk_key, instances
 from stacks.constructs.protection import Protection
 from stacks.constructs.served_model import ServedModel
 from stacks.settings import Settings
@@ -46,10 +46,8 @@ class AsyncEndpoint(ModelEndpoint):
             scope,
             construct_id,
             model=model,
-            variant={
-                "instance_type": settings.model_instance_type,
-                "initial_instance_count": settings.model_instances,
-            },
+            settings=settings,
+            variant=instances(settings),
             kms_key_id=disk_key(model, settings, protection),
             async_inference_config=sagemaker.CfnEndpointConfig.AsyncInferenceConfigProperty(
                 client_config=sagemaker.CfnEndpointConfig.AsyncInferenceClientConfigProperty(

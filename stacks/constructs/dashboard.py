@@ -60,8 +60,19 @@ def workflow_graphs(stack: str, job: Machine, request: Machine) -> list[Graph]:
     ]
 
 
-def endpoint_graphs(endpoint: Endpoint) -> list[Graph]:
-    """The model behind an endpoint, and its scaling."""
+def endpoint_graphs(endpoint: Endpoint, *, queued: bool) -> list[Graph]:
+    """The model behind an endpoint, and its scaling; `queued` where requests wait in a queue."""
+    load = (
+        [
+            ("requests that wait or are worked on", endpoint.queue("ApproximateBacklogSize")),
+            ("an instance's", endpoint.queue("ApproximateBacklogSizePerInstance")),
+        ]
+        if queued
+        else [
+            ("calls at once, an instance's", endpoint.metric("ConcurrentRequestsPerModel", "Average")),
+            ("calls, an instance's", endpoint.metric("InvocationsPerInstance")),
+        ]
+    )
     return [
         Graph(
             "Model latency (µs)",
@@ -74,7 +85,8 @@ def endpoint_graphs(endpoint: Endpoint) -> list[Graph]:
         Graph(
             "Model calls",
             [
-                ("all", endpoint.metric("Invocations")),
+                # A queue's calls have a metric of their own: the page of `Endpoint.queue` says so.
+                ("all", endpoint.metric("InvocationsProcessed" if queued else "Invocations")),
                 ("4xx", endpoint.metric("Invocation4XXErrors")),
                 ("5xx", endpoint.metric("Invocation5XXErrors")),
             ],
@@ -82,7 +94,8 @@ def endpoint_graphs(endpoint: Endpoint) -> list[Graph]:
         Graph(
             "Scaling",
             [
-                ("calls an instance", endpoint.metric("InvocationsPerInstance")),
+                ("instances that run", endpoint.running()),
+                *load,
                 ("CPU (%)", endpoint.instances("CPUUtilization")),
                 ("memory (%)", endpoint.instances("MemoryUtilization")),
             ],
@@ -119,7 +132,6 @@ def body(graphs: Sequence[Graph], alarms: Sequence[str], region: str) -> str:
             "title": graph.title,
             "view": "timeSeries",
             "region": region,
-            "period": 300,
             "yAxis": {"left": {"min": 0}},
             "metrics": [_line(label, metric) for label, metric in graph.lines],
         }
@@ -134,4 +146,9 @@ def body(graphs: Sequence[Graph], alarms: Sequence[str], region: str) -> str:
 
 def _line(label: str, metric: Metric) -> list[Any]:
     dimensions = [text for pair in metric.dimensions.items() for text in pair]
-    return [metric.namespace, metric.name, *dimensions, {"label": label, "stat": metric.statistic}]
+    return [
+        metric.namespace,
+        metric.name,
+        *dimensions,
+        {"label": label, "stat": metric.statistic, "period": metric.seconds},
+    ]

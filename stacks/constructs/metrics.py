@@ -15,12 +15,17 @@ ACCOUNT: Mapping[str, str] = {}
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric and the statistic of it that is of use: `Sum`, `Average`, `Maximum` or a percentile such as `p99`."""
+    """One metric and the statistic of it that is of use.
+
+    `Sum`, `Average`, `Maximum`, `SampleCount` or a percentile such as `p99`.
+    """
 
     namespace: str
     name: str
     dimensions: Mapping[str, str]
     statistic: str = "Sum"
+    seconds: int = 300
+    """The period that a graph shows it by."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,20 @@ class Endpoint:
 
     def instances(self, name: str) -> Metric:
         return Metric("/aws/sagemaker/Endpoints", name, self._dimensions, "Average")
+
+    def running(self) -> Metric:
+        """How many instances run: each tells of itself once a minute.
+
+        https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference-troubleshooting.html
+        """
+        return Metric("/aws/sagemaker/Endpoints", "CPUUtilization", self._dimensions, "SampleCount", 60)
+
+    def queue(self, name: str) -> Metric:
+        """A metric of an asynchronous endpoint's queue, which all variants share.
+
+        https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference-monitor.html
+        """
+        return Metric("AWS/SageMaker", name, {"EndpointName": self.name}, "Average", 60)
 
     @property
     def _dimensions(self) -> Mapping[str, str]:

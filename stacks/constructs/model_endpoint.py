@@ -10,7 +10,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from stacks.acknowledgements import acknowledge
-from stacks.constructs import decisions
+from stacks.constructs import decisions, scaling
 from stacks.constructs.protection import Protection
 from stacks.constructs.served_model import ServedModel
 from stacks.instance_types import has_disks
@@ -32,7 +32,14 @@ class ModelEndpoint(Construct):
     action = "InvokeEndpoint"
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, model: ServedModel, variant: dict[str, Any], **config: Any
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        model: ServedModel,
+        settings: Settings,
+        variant: dict[str, Any],
+        **config: Any,
     ) -> None:
         super().__init__(scope, construct_id)
         self.model = model
@@ -52,8 +59,13 @@ class ModelEndpoint(Construct):
         if config.get("kms_key_id") is None:
             acknowledge(self.config, decisions.AWS_KEY_ON_DISKS)
         self.endpoint = sagemaker.CfnEndpoint(
-            self, "Endpoint", endpoint_config_name=self.config.attr_endpoint_config_name
+            self,
+            scaling.endpoint_id(settings),
+            endpoint_config_name=self.config.attr_endpoint_config_name,
+            **scaling.retained(settings),
         )
+        if settings.scaled:
+            scaling.Scaling(self, "Scaling", endpoint=self.name, variant=VARIANT, settings=settings)
 
     @property
     def name(self) -> str:
@@ -69,6 +81,14 @@ class ModelEndpoint(Construct):
         return iam.Grant.add_to_principal(
             grantee=grantee, actions=[f"sagemaker:{self.action}"], resource_arns=[self.arn]
         )
+
+
+def instances(settings: Settings) -> dict[str, Any]:
+    """A variant's instances. One that scales to zero starts with one: AWS makes no endpoint without any."""
+    return {
+        "instance_type": settings.model_instance_type,
+        "initial_instance_count": max(settings.model_instances, 1),
+    }
 
 
 def disk_key(scope: Construct, settings: Settings, protection: Protection) -> str | None:

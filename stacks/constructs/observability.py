@@ -16,6 +16,7 @@ from stacks.constructs.metrics import Endpoint, Function, Machine, Metric
 from stacks.constructs.model_endpoint import VARIANT, ModelEndpoint
 from stacks.constructs.python_function import PythonFunction
 from stacks.constructs.workflow import Workflow
+from stacks.modes import ASYNC
 from stacks.settings import Settings
 
 
@@ -56,7 +57,7 @@ class Observability(Construct):
         if isinstance(model, ModelEndpoint):
             endpoint = Endpoint(model.name, VARIANT)
             model_alarms = alarms.endpoint_alarms(endpoint, settings)
-            model_graphs = dashboard.endpoint_graphs(endpoint)
+            model_graphs = dashboard.endpoint_graphs(endpoint, queued=settings.mode == ASYNC)
         else:
             model_alarms = alarms.model_function_alarms(functions[model], settings)
             model_graphs = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from constructs import Construct
 
-from stacks.constructs.model_endpoint import ModelEndpoint, disk_key
+from stacks.constructs.model_endpoint import ModelEndpoint, disk_key, instances
 from stacks.constructs.protection import Protection
 from stacks.constructs.served_model import ServedModel
 from stacks.settings import Settings
@@ -20,9 +20,7 @@ class RealtimeEndpoint(ModelEndpoint):
             scope,
             construct_id,
             model=model,
-            variant={
-                "instance_type": settings.model_instance_type,
-                "initial_instance_count": settings.model_instances,
-            },
+            settings=settings,
+            variant=instances(settings),
             kms_key_id=disk_key(model, settings, protection),
         )

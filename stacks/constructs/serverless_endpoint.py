@@ -18,6 +18,7 @@ class ServerlessEndpoint(ModelEndpoint):
             scope,
             construct_id,
             model=model,
+            settings=settings,
             variant={
                 "serverless_config": sagemaker.CfnEndpointConfig.ServerlessConfigProperty(
                     memory_size_in_mb=settings.serverless_memory, max_concurrency=settings.serverless_concurrency

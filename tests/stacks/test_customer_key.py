@@ -107,7 +107,7 @@ def test_what_a_role_may_use_the_key_for_is_what_it_does_with_the_bucket_and_its
         "JobCheckJobRole": [read],
         "JobSummarizeRole": [store],
         "JobWorkflowStateMachineRole": [store, *executions("JobWorkflowStateMachine")],
-        **(asynchronous if "AsyncEndpoint" in stack.resources else {}),
+        **(asynchronous if "AsyncConfig" in stack.resources else {}),
     }
 
 

@@ -47,7 +47,7 @@ def test_each_mode_has_an_endpoint_of_its_own_and_all_have_the_same_bucket_and_f
     realtime = synthesized("dev").stacks["InferenceStack"]
     stacks = (realtime, serverless, asynchronous)
     endpoints = [set(it.of_type("AWS::SageMaker::Endpoint")) for it in stacks]
-    assert endpoints == [{"RealtimeEndpoint"}, {"ServerlessEndpoint"}, {"AsyncEndpoint"}]
+    assert endpoints == [{"RealtimeEndpoint"}, {"ServerlessEndpoint"}, {"AsyncEndpointMlM5Large"}]
     kept = {"DataBucket", "PreprocessDataFunction", "StoreResultsFunction", "JobWorkflowStateMachine", "Model"}
     assert all(kept <= set(it.resources) for it in stacks)
     same = [{name for name in it.template["Resources"] if name.startswith("DataBucket")} for it in stacks]
@@ -103,7 +103,7 @@ def test_a_jobs_children_are_standard_where_they_wait_for_tokens_and_else_expres
 def test_a_jobs_concurrency_is_what_the_mode_serves() -> None:
     assert LOCAL.capacity == 4
     assert DEV.in_mode("serverless").capacity == 20
-    assert PROD.in_mode("async").capacity == 8
+    assert PROD.in_mode("async").capacity == 32
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,6 @@ def test_a_jobs_concurrency_is_what_the_mode_serves() -> None:
             {"mode": "serverless", "serverless_concurrency": 201},
             "serverless_concurrency: expected 1 to 200, received 201",
         ),
-        ({"mode": "async", "model_instances": 0}, "model_instances: expected 1 to 1000, received 0"),
         ({"mode": "async", "async_timeout": 3601}, "async_timeout: expected 1 to 3600, received 3601"),
         (
             {"mode": "async", "machine_timeout": 1805},

@@ -29,7 +29,7 @@ def test_each_stage_is_known_by_its_name() -> None:
         ({"architecture": "arm"}, "architecture: expected one of arm64, x86_64, received arm"),
         ({"function_memory": 64}, "function_memory: expected 128 to 10240, received 64"),
         ({"function_timeout": 295}, "function_timeout: expected 1 to 294, received 295"),
-        ({"model_instances": 0}, "model_instances: expected 1 to 1000, received 0"),
+        ({"model_instances": 1_001}, "model_instances: expected 1 to 1000, received 1001"),
         (
             {"model_instance_type": "m5.large"},
             "model_instance_type: expected an instance type such as ml.m5.large, received 'm5.large'",
