@@ -7,7 +7,11 @@ rely on a figure. Orchestration is Step Functions alone; Lambda, S3 and the endp
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from stacks.modes import ASYNC, REALTIME, SERVERLESS
+from stacks.settings import DEV
 
 RECORDS = 1_000_000
 
@@ -45,6 +49,10 @@ class Assumptions:
 
     concurrency: int = 16
     """Children at once, which is what decides how long the endpoint is needed."""
+
+    record_bytes: int = 400
+    result_bytes: int = 40
+    """What one record's instance and its prediction weigh on the way to the model and back."""
 
     def step(self, seconds: tuple[float, float], batch: int) -> float:
         """Seconds of one step for a batch of that size."""
@@ -111,3 +119,77 @@ def table(assumed: Assumptions | None = None) -> list[Cost]:
         *(standard_children(batch, given) for batch in (10, 100)),
         *(express_children(batch, given) for batch in (1, 10, 100, 200)),
     ]
+
+
+HOURS = 730
+"""Of a month."""
+
+SERVERLESS_GB_SECOND = 0.00002
+SERVERLESS_GB = 0.016
+"""A serverless endpoint's memory while it works, and each GB in or out of it: https://aws.amazon.com/sagemaker/ai/pricing/"""
+
+JOB_BATCH = 100
+"""Records of a batch, as the stages have it."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What a million records take in one mode beside what they take in real time, and what stands while nobody asks.
+
+    `transitions` of a child that is Standard (none of one that is Express), `calls` of functions and `puts` of
+    objects are of one batch; `instances` are those that always run; `seconds` is how long a job's own are billed
+    before they work.
+    """
+
+    transitions: int = 0
+    calls: int = 0
+    puts: int = 0
+    instances: int = 0
+    seconds: int = 0
+    memory: float = 0.0
+    """GB of a serverless container."""
+
+
+SERVING: Mapping[str, Serving] = {
+    REALTIME: Serving(instances=1),
+    SERVERLESS: Serving(memory=DEV.in_mode(SERVERLESS).serverless_memory / 1_024),
+    # Preprocess, the choice, the model and the store; the batch, its token and its answer in S3.
+    ASYNC: Serving(transitions=4, calls=2, puts=3, instances=1),
+    # A second Map stores what came out; the batch, what pairs it again and its answer in S3.
+    "transform": Serving(calls=1, puts=3, seconds=300),
+}
+"""By mode."""
+
+
+def idle(mode: str) -> float:
+    """Dollars a month while nobody asks."""
+    return SERVING[mode].instances * ENDPOINT_HOUR * HOURS
+
+
+def job(mode: str, assumed: Assumptions | None = None) -> Cost:
+    """A million records as one job; instances that always run are reckoned for as long as it takes."""
+    given, mine = assumed or Assumptions(), SERVING[mode]
+    base, batches = express_children(JOB_BATCH, given), _batches(JOB_BATCH)
+    orchestration = batches * (1 + mine.transitions) * TRANSITION if mine.transitions else base.orchestration
+    functions = batches * mine.calls * (LAMBDA_REQUEST + LAMBDA_GB_SECOND * given.function_gb * given.store[0])
+    working = batches * given.step(given.predict, JOB_BATCH)
+    endpoint = base.endpoint + mine.seconds / 3_600 * ENDPOINT_HOUR
+    if mine.memory:
+        moved = RECORDS * (given.record_bytes + given.result_bytes) / 1e9
+        endpoint = working * mine.memory * SERVERLESS_GB_SECOND + moved * SERVERLESS_GB
+    return Cost(
+        mode,
+        JOB_BATCH,
+        orchestration,
+        base.functions + functions,
+        base.storage + batches * mine.puts * S3_PUT,
+        endpoint,
+    )
+
+
+def break_even(assumed: Assumptions | None = None) -> float:
+    """Requests of one record a month from which an instance that always runs costs less than a serverless endpoint."""
+    given = assumed or Assumptions()
+    seconds = given.step(given.predict, 1)
+    moved = (given.record_bytes + given.result_bytes) / 1e9
+    return idle(REALTIME) / (seconds * SERVING[SERVERLESS].memory * SERVERLESS_GB_SECOND + moved * SERVERLESS_GB)

@@ -13,15 +13,14 @@ from aws_cdk.aws_logs import RetentionDays
 
 from lambda_src.contract import ENVELOPE_BYTES, MAX_CONCURRENCY, MAX_STATE_BYTES, RESULT_BYTES, most_records
 from stacks import instance_types, scaling
+from stacks.limits import LIMITS
 from stacks.modes import ASYNC, DEFAULTS, NOT_GIVEN, REALTIME, SERVERLESS, defaults, without_others
 
 ARCHITECTURES = ("arm64", "x86_64")
 MACHINE_NAMES = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "amd64": "x86_64"}
 
-ENDPOINT_SECONDS = 60
-"""How long SageMaker lets a real-time endpoint answer one request.
-https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
-"""
+ENDPOINT_SECONDS = LIMITS[REALTIME].seconds
+"""How long SageMaker lets a real-time or a serverless endpoint answer one request."""
 
 EXPRESS_SECONDS = 300
 """How long an Express execution may last.
@@ -204,7 +203,7 @@ class Settings:
         """The same in another mode, with `changes`: what only the old one has goes. Raises `InvalidSettings`."""
         if mode not in DEFAULTS:
             raise InvalidSettings(f"mode: expected one of {', '.join(DEFAULTS)}, received {mode}")
-        return replace(self, **({} if mode == self.mode else without_others(mode)), **changes)
+        return replace(self, **{**({} if mode == self.mode else without_others(mode)), **changes})
 
     def _check_mode(self) -> None:
         if self.vpc and self.mode != REALTIME:
@@ -231,8 +230,7 @@ class Settings:
             raise InvalidSettings(str(problem)) from None
         self._within("endpoint_concurrency", self.endpoint_concurrency, 1, MAX_CONCURRENCY // self.most_instances)
         if self.mode == ASYNC:
-            # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpointAsync.html
-            self._within("async_timeout", self.async_timeout, 1, 3_600)
+            self._within("async_timeout", self.async_timeout, 1, LIMITS[ASYNC].seconds)
 
     @property
     def tags(self) -> dict[str, str]:

@@ -153,3 +153,8 @@ def test_every_stage_can_go_over_to_every_mode_and_back(stage: Settings) -> None
         assert stage.in_mode(mode).mode == mode
         assert stage.in_mode(mode).in_mode("realtime").mode == "realtime"
     assert PROD.in_mode("async").model_instances == 2
+
+
+@pytest.mark.parametrize("mode", DEFAULTS)
+def test_a_limit_of_time_may_be_given_with_the_mode(mode: str) -> None:
+    assert PROD.in_mode(mode, machine_timeout=9_000).machine_timeout == 9_000
