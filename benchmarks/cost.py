@@ -134,36 +134,34 @@ JOB_BATCH = 100
 
 @dataclass(frozen=True)
 class Serving:
-    """What a million records take in one mode beside what they take in real time, and what stands while nobody asks.
+    """What a million records take in one mode beside what they take in real time.
 
     `transitions` of a child that is Standard (none of one that is Express), `calls` of functions and `puts` of
-    objects are of one batch; `instances` are those that always run; `seconds` is how long a job's own are billed
-    before they work.
+    objects are of one batch; `seconds` is how long a job's own instance is billed before it works.
     """
 
     transitions: int = 0
     calls: int = 0
     puts: int = 0
-    instances: int = 0
     seconds: int = 0
     memory: float = 0.0
     """GB of a serverless container."""
 
 
 SERVING: Mapping[str, Serving] = {
-    REALTIME: Serving(instances=1),
+    REALTIME: Serving(),
     SERVERLESS: Serving(memory=DEV.in_mode(SERVERLESS).serverless_memory / 1_024),
     # Preprocess, the choice, the model and the store; the batch, its token and its answer in S3.
-    ASYNC: Serving(transitions=4, calls=2, puts=3, instances=1),
+    ASYNC: Serving(transitions=4, calls=2, puts=3),
     # A second Map stores what came out; the batch, what pairs it again and its answer in S3.
     "transform": Serving(calls=1, puts=3, seconds=300),
 }
 """By mode."""
 
 
-def idle(mode: str) -> float:
-    """Dollars a month while nobody asks."""
-    return SERVING[mode].instances * ENDPOINT_HOUR * HOURS
+def idle(instances: int) -> float:
+    """Dollars a month for instances that always run, whether anybody asks or not."""
+    return instances * ENDPOINT_HOUR * HOURS
 
 
 def job(mode: str, assumed: Assumptions | None = None) -> Cost:
@@ -192,4 +190,4 @@ def break_even(assumed: Assumptions | None = None) -> float:
     given = assumed or Assumptions()
     seconds = given.step(given.predict, 1)
     moved = (given.record_bytes + given.result_bytes) / 1e9
-    return idle(REALTIME) / (seconds * SERVING[SERVERLESS].memory * SERVERLESS_GB_SECOND + moved * SERVERLESS_GB)
+    return idle(1) / (seconds * SERVING[SERVERLESS].memory * SERVERLESS_GB_SECOND + moved * SERVERLESS_GB)

@@ -44,7 +44,7 @@ WORDS = {
         when="a model that takes minutes, or bursts that may queue",
         answer="when the queue has come to it",
         pays="the instances' hours, and more steps for each batch",
-        at_first="minutes, where no instance runs",
+        at_first="nothing, or minutes where no instance runs",
     ),
     "transform": Words(
         when="jobs alone, by night or by the week, with nothing in between",
@@ -76,12 +76,24 @@ def table() -> str:
         ("AWS takes in one call", lambda mode: size(LIMITS[mode].payload)),
         ("batches at once", lambda mode: str(DEV.in_mode(mode).capacity)),
         ("you pay for", lambda mode: WORDS[mode].pays),
-        ("a month in which nobody asks", lambda mode: f"${cost.idle(mode):,.0f}"),
+        ("a month in which nobody asks", idle),
         ("a million records in one job", lambda mode: f"${cost.job(mode).total:.2f}"),
     ]
     lines = [["", *(f"`{mode}`" for mode in DEFAULTS)], ["---"] * (len(DEFAULTS) + 1)]
     lines += [[what, *(say(mode) for mode in DEFAULTS)] for what, say in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def idle(mode: str) -> str:
+    """What a month without a request costs, also where a setting changes it."""
+    settings = DEV.in_mode(mode)
+    always = settings.model_instances if mode in (REALTIME, ASYNC) else 0
+    if mode != ASYNC:
+        return f"${cost.idle(always):,.0f}"
+    none = DEV.in_mode(mode, model_instances=0, model_instances_max=1).model_instances
+    return (
+        f"${cost.idle(always):,.0f}; ${cost.idle(none):,.0f} with `-c model_instances={none} -c model_instances_max=1`"
+    )
 
 
 def footnotes() -> str:
