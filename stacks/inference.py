@@ -9,7 +9,7 @@ from lambda_src.contract import request_prefix
 from stacks.constructs.batch_job import BatchJob
 from stacks.constructs.data_bucket import DataBucket
 from stacks.constructs.inference_chain import InferenceChain, Store
-from stacks.constructs.model_build import model_archive
+from stacks.constructs.model_source import model_source
 from stacks.constructs.observability import Observability, metrics_environment
 from stacks.constructs.protection import protection
 from stacks.constructs.python_function import PythonFunction
@@ -32,7 +32,7 @@ class InferenceStack(Stack):
         )
         guarded = protection(self, settings)
         self.data = DataBucket(self, "Data", settings=settings, protection=guarded)
-        model = ServedModel(self, "Model", archive=model_archive(), settings=settings, protection=guarded)
+        model = ServedModel(self, "Model", source=model_source(settings), settings=settings, protection=guarded)
         served = serving(
             self, model=model, data=self.data, name="InferenceModel", settings=settings, protection=guarded
         )
@@ -74,6 +74,7 @@ class InferenceStack(Stack):
             preprocess=self.preprocess,
             predictor=served.predictor,
             store=self.store,
+            model_version=model.source.version,
             settings=settings,
             protection=guarded,
         )

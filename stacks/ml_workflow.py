@@ -13,6 +13,7 @@ from stacks.constructs.observability import Observability, metrics_environment
 from stacks.constructs.predictor import FunctionPredictor
 from stacks.constructs.protection import protection
 from stacks.constructs.python_function import PythonFunction
+from stacks.constructs.versions import model_version
 from stacks.constructs.workflow import Workflow
 from stacks.settings import Settings
 
@@ -66,6 +67,7 @@ class MlWorkflowStack(Stack):
             preprocess=self.preprocess,
             predictor=predictor,
             store=self.store,
+            model_version=model_version(),
             settings=settings,
             protection=guarded,
         )

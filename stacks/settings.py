@@ -14,6 +14,7 @@ from aws_cdk.aws_logs import RetentionDays
 from lambda_src.contract import ENVELOPE_BYTES, MAX_CONCURRENCY, MAX_STATE_BYTES, RESULT_BYTES, most_records
 from stacks import instance_types, scaling
 from stacks.limits import LIMITS
+from stacks.model_settings import check_model
 from stacks.modes import ASYNC, DEFAULTS, NOT_GIVEN, REALTIME, SERVERLESS, defaults, without_others
 
 ARCHITECTURES = ("arm64", "x86_64")
@@ -58,9 +59,19 @@ class Settings:
     mode: str = REALTIME
     """How SageMaker serves the model: realtime, serverless or async. What is NOT_GIVEN has a default in its modes
     (see `stacks.modes`), and is refused in others."""
+    model_archive: str | None = None
+    """A folder, or a `model.tar.gz`, with `code/inference.py` and what it loads, relative to the project; None is the
+    sample model, `model/`, but for an image, which then brings its own. See docs/bring-your-own-model.md."""
+    model_framework: str | None = None
+    """Whose container of AWS's serves the archive: pytorch, sklearn or xgboost; None is pytorch."""
     model_image: str | None = None
-    """An image in ECR that serves script mode, best by its digest (`repository@sha256:...`), which nobody can move;
-    None takes the AWS deep-learning container of the region."""
+    """An image in ECR instead of AWS's, best by its digest (`repository@sha256:...`), which nobody can move."""
+    model_package_arn: str | None = None
+    """A version in the Model Registry, instead of archive and container."""
+    model_package_data: str | None = None
+    """The object in S3 that the package loads, s3://bucket/key, which the model's role may then read."""
+    model_package_image: str | None = None
+    """The image in ECR that the package runs, which the model's role may then pull."""
     model_instance_type: str = "ml.m5.large"
     model_instances: int = NOT_GIVEN
     """How many instances the endpoint has, or, where it scales, always has. None at all in mode async alone."""
@@ -123,6 +134,7 @@ class Settings:
         try:
             for name, value in defaults(self.mode, asdict(self)).items():
                 object.__setattr__(self, name, value)  # frozen for everybody else
+            check_model(asdict(self))
         except ValueError as problem:
             raise InvalidSettings(str(problem)) from None
         self._match("region", self.region, r"[a-z]{2}(-[a-z]+)+-\d", "an AWS region such as us-east-1")
@@ -133,13 +145,6 @@ class Settings:
             )
         if (wanted := instance_types.allowed(self.model_instance_type)) is not None:
             raise InvalidSettings(f"model_instance_type: expected {wanted}, received {self.model_instance_type!r}")
-        if self.model_image is not None:
-            self._match(
-                "model_image",
-                self.model_image,
-                r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9._/-]+(:[\w.-]+|@sha256:[0-9a-f]{64})",
-                "an image in ECR with its tag or digest, such as 123456789012.dkr.ecr.us-east-1.amazonaws.com/model:1",
-            )
         self._within("function_memory", self.function_memory, 128, 10_240)
         # Each batch of a job is an Express execution, and its steps wait a margin longer than their function.
         self._within("function_timeout", self.function_timeout, 1, EXPRESS_SECONDS - MARGIN_SECONDS - 1)

@@ -24,7 +24,13 @@ STACKS = ("MlWorkflowStack", "InferenceStack")
 STAGES = ("local", "dev", "prod")
 VARIANTS: Mapping[str, Settings] = {
     **SETTINGS,
-    "dev-key": replace(DEV, customer_key=True),
+    "dev-key": replace(
+        DEV,
+        customer_key=True,
+        model_package_arn="arn:aws:sagemaker:us-east-1:123456789012:model-package/tumours/3",
+        model_package_data="s3://models-of-the-team/tumours/3/model.tar.gz",
+        model_package_image="123456789012.dkr.ecr.us-east-1.amazonaws.com/tumours:3",
+    ),
     "prod-vpc": replace(
         PROD, vpc=True, alarm_topic_arn="arn:aws:sns:us-east-1:123456789012:alarms", scaling_invocations=600
     ),

@@ -25,7 +25,7 @@ from stacks.constructs.protection import Protection
 from stacks.constructs.python_function import PythonFunction
 from stacks.constructs.records_map import OBJECT, RecordsMap
 from stacks.constructs.records_map_like import RecordsMapLike
-from stacks.constructs.versions import model_version, template_version
+from stacks.constructs.versions import template_version
 from stacks.constructs.workflow import Workflow
 from stacks.settings import Settings
 
@@ -58,6 +58,7 @@ class BatchJob(Construct):
         preprocess: PythonFunction,
         predictor: Predictor,
         store: PythonFunction,
+        model_version: str,
         settings: Settings,
         protection: Protection,
     ) -> None:
@@ -92,7 +93,7 @@ class BatchJob(Construct):
             timeout=settings.summarize_timeout,
             environment={
                 "DATA_BUCKET": data.bucket.bucket_name,
-                "MODEL_VERSION": model_version(),
+                "MODEL_VERSION": model_version,
                 "TEMPLATE_VERSION": template_version(),
                 **metrics_environment(self, settings),
             },

@@ -1,16 +1,19 @@
-"""Builds the sample model's archive in the layout that SageMaker's script mode loads."""
+"""Builds a model's archive in the layout that SageMaker's script mode loads: the sample's, or anybody's."""
 
 from __future__ import annotations
 
 import gzip
-import io
+import hashlib
 import tarfile
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from shutil import copyfile
 
-from stacks.constructs.function_build import BUILD, ROOT, once
+from stacks.constructs.function_build import BUILD, ROOT, BuildError, once
 
 MODEL = ROOT / "model"
+PROGRAM = "code/inference.py"
+DIGITS = 16
 
 LAYOUT = {
     "code/inference.py": "inference.py",
@@ -20,6 +23,60 @@ LAYOUT = {
 """Each file of the archive, by the file of `model/` it comes from.
 https://sagemaker.readthedocs.io/en/stable/frameworks/pytorch/using_pytorch.html#model-directory-structure
 """
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A `model.tar.gz`, and the digest of what is in it."""
+
+    path: Path
+    version: str
+
+
+def sample_archive() -> Archive:
+    """The model in `model/`. A function that holds the same files has the same version."""
+    return Archive(model_archive(), digest_of(unpacked_model()))
+
+
+def archive_at(given: str, *, scripted: bool, build: Path = BUILD) -> Archive:
+    """A person's own: a `model.tar.gz` as it is, or one made of a folder. `scripted` asks for `code/inference.py`.
+
+    The same files in a folder give the same bytes. Raises `BuildError` for what cannot be served.
+    """
+    place = ROOT / given
+    if place.is_dir():
+        names = _files(place)
+        if scripted and PROGRAM not in names:
+            raise _no_program(given)
+        parts = [f"{name}\0{_digest(path)}".encode() for name, path in names.items()]
+
+        def fill(folder: Path) -> None:
+            folder.mkdir(parents=True)
+            write_archive(names, folder / "model.tar.gz")
+
+        made = once(build / "model", "archive", parts, fill)
+        return Archive(made / "model.tar.gz", digest_of(made))
+    if not place.is_file() or not place.name.endswith(".tar.gz"):
+        raise BuildError(f"model_archive: expected a folder or a model.tar.gz that is there, received {given}")
+    version = _digest(place)[:DIGITS]
+
+    def look(folder: Path) -> None:
+        try:
+            with tarfile.open(place, "r:gz") as archive:
+                if not any(PurePosixPath(entry.name) == PurePosixPath(PROGRAM) for entry in archive):
+                    raise _no_program(given)
+        except (tarfile.TarError, OSError, EOFError) as error:
+            raise BuildError(f"model_archive: expected a gzipped tar, received {given}: {error}") from error
+        folder.mkdir()
+
+    if scripted:
+        once(build / "model", "looked", [version.encode()], look)  # a large one takes a while to look through
+    return Archive(place, version)
+
+
+def digest_of(folder: Path) -> str:
+    """The digest of the content of a folder that `once` has made."""
+    return folder.name.rpartition("-")[2]
 
 
 def unpacked_model(*, model: Path = MODEL, build: Path = BUILD) -> Path:
@@ -40,22 +97,36 @@ def model_archive(*, model: Path = MODEL, build: Path = BUILD) -> Path:
 
     def fill(folder: Path) -> None:
         folder.mkdir(parents=True)
-        (folder / "model.tar.gz").write_bytes(archive_of(source))
+        write_archive(_files(source), folder / "model.tar.gz")
 
     return once(build / "model", "archive", [source.name.encode()], fill) / "model.tar.gz"
 
 
-def archive_of(folder: Path) -> bytes:
-    """The folder's files as a gzip-compressed tar, without times, owners or the machine's file modes."""
-    buffer = io.BytesIO()
+def write_archive(files: dict[str, Path], to: Path) -> None:
+    """The files, by their names, as a gzip-compressed tar, without times, owners or the machine's file modes."""
     with (
-        gzip.GzipFile(fileobj=buffer, mode="wb", filename="", mtime=0) as compressed,
-        tarfile.open(fileobj=compressed, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+        to.open("wb") as out,
+        gzip.GzipFile(fileobj=out, mode="wb", filename="", mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
+        for name, path in files.items():
+            entry = tarfile.TarInfo(name)
             entry.size = path.stat().st_size
             entry.mode = 0o644
             with path.open("rb") as content:
                 archive.addfile(entry, content)
-    return buffer.getvalue()
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The folder's files by their names in the archive, in their order; what Python has compiled is left out."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix(): path for path in paths}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _no_program(given: str) -> BuildError:
+    return BuildError(f"model_archive: expected {PROGRAM}, which script mode runs, in {given}")

@@ -1,4 +1,4 @@
-"""The container image that serves the model."""
+"""The container image that serves the model: one of AWS's, or one's own."""
 
 from __future__ import annotations
 
@@ -8,14 +8,20 @@ from aws_cdk import Stack, region_info
 from aws_cdk import aws_ecr as ecr
 from constructs import Construct
 
-from stacks.settings import Settings
+from stacks.constructs.framework_accounts import ACCOUNTS
+from stacks.model_settings import PYTORCH, SKLEARN, XGBOOST
 
-REPOSITORY = "pytorch-inference"
-TAG = "2.6.0-cpu-py312-ubuntu22.04-sagemaker"
-"""The PyTorch container serves any code in script mode; the sample model needs no more than its numpy.
+IMAGES = {
+    PYTORCH: ("pytorch-inference", "2.6.0-cpu-py312-ubuntu22.04-sagemaker"),
+    SKLEARN: ("sagemaker-scikit-learn", "1.4-2-py312-cpu-py3"),
+    XGBOOST: ("sagemaker-xgboost", "3.2-0"),
+}
+"""Repository and tag by framework. The PyTorch container serves any code in script mode; the sample model needs no
+more than its numpy.
 
-That the tag exists is from AWS's list of images; that every region has it is not confirmed.
+That the tags exist is from AWS's lists; that every region has them is not confirmed.
 https://github.com/aws/deep-learning-containers/blob/master/available_images.md
+https://github.com/aws/sagemaker-python-sdk/tree/master/sagemaker-core/src/sagemaker/core/image_uri_config
 """
 
 
@@ -31,23 +37,25 @@ class ModelImage:
         return self.repository.repository_uri_for_tag_or_digest(self.version)
 
 
-def model_image(scope: Construct, settings: Settings) -> ModelImage:
-    """The settings' image, or AWS's deep-learning container in the stage's region.
+def framework_image(scope: Construct, framework: str, region: str) -> ModelImage:
+    """AWS's own container of a framework in a region. Raises `ValueError` in a region that has none."""
+    name, version = IMAGES[framework]
+    learning = framework == PYTORCH
+    account = region_info.RegionInfo.get(region).dlc_repository_account if learning else ACCOUNTS.get(region)
+    if account is None:
+        raise ValueError(f"region: expected one with AWS's {framework} containers, or a model_image; received {region}")
+    return _image(scope, account, region, name, version)
 
-    Raises `ValueError` in a region that has none.
-    """
+
+def own_image(scope: Construct, uri: str) -> ModelImage:
+    """An image in ECR by its URI with a tag or a digest."""
+    host, _, path = uri.partition("/")
+    name, _, version = path.partition("@" if "@" in path else ":")
+    return _image(scope, host.split(".")[0], host.split(".")[3], name, version)
+
+
+def _image(scope: Construct, account: str, region: str, name: str, version: str) -> ModelImage:
     stack = Stack.of(scope)
-    if settings.model_image is None:
-        account = region_info.RegionInfo.get(settings.region).dlc_repository_account
-        if account is None:
-            raise ValueError(
-                f"region: expected one with AWS deep-learning containers, or a model_image; received {settings.region}"
-            )
-        region, name, version = settings.region, REPOSITORY, TAG
-    else:
-        host, _, path = settings.model_image.partition("/")
-        name, _, version = path.partition("@" if "@" in path else ":")
-        account, region = host.split(".")[0], host.split(".")[3]
     arn = stack.format_arn(service="ecr", account=account, region=region, resource="repository", resource_name=name)
     repository = ecr.Repository.from_repository_attributes(scope, "Image", repository_arn=arn, repository_name=name)
     return ModelImage(repository, version)

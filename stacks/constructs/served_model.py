@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3_assets as assets
@@ -12,7 +10,8 @@ from constructs import Construct
 
 from stacks.acknowledgements import acknowledge
 from stacks.constructs import decisions
-from stacks.constructs.model_image import model_image
+from stacks.constructs.model_image import framework_image, own_image
+from stacks.constructs.model_source import ModelSource
 from stacks.constructs.protection import Protection
 from stacks.constructs.trust import sagemaker_here
 from stacks.modes import SERVERLESS
@@ -26,21 +25,20 @@ LOG_GROUP_NAMED_LATER = (
 
 
 class ServedModel(Construct):
-    """A `model.tar.gz` in script mode. Nothing has a fixed name, so every change of it makes a new model."""
+    """A model from its source. Nothing has a fixed name, so every change of it makes a new model."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, archive: Path, settings: Settings, protection: Protection
+        self, scope: Construct, construct_id: str, *, source: ModelSource, settings: Settings, protection: Protection
     ) -> None:
         super().__init__(scope, construct_id)
-        self.asset = assets.Asset(self, "Archive", path=str(archive))
-        image = model_image(self, settings)
+        self.source = source
         self.role = iam.Role(self, "Role", assumed_by=sagemaker_here(self))
-        image.repository.grant_pull(self.role)
-        self._grant_model_data(self.role)
+        container = (
+            self._package(source, protection) if source.package_arn else self._parts(source, settings, protection)
+        )
         self._grant_monitoring(self.role)
         if protection.network is not None:
             protection.network.grant_model_interfaces(self.role)
-            protection.network.allow(["s3:GetObject"], [self._archive])
 
         self.model = sagemaker.CfnModel(
             self,
@@ -51,16 +49,7 @@ class ServedModel(Construct):
             # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html
             enable_network_isolation=settings.mode != SERVERLESS,
             vpc_config=self._place(protection),
-            primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
-                image=image.uri,
-                model_data_url=self.asset.s3_object_url,
-                # Where the container's toolkit looks for the code: the archive is unpacked to /opt/ml/model.
-                # Not confirmed against AWS: whether a newer toolkit still needs them.
-                environment={
-                    "SAGEMAKER_PROGRAM": "inference.py",
-                    "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
-                },
-            ),
+            primary_container=container,
         )
         # SageMaker reads the archive with the role while it creates the model: its policy has to be there.
         self.model.node.add_dependency(self.role)
@@ -69,9 +58,43 @@ class ServedModel(Construct):
             acknowledge(self.model, decisions.SERVERLESS_CONTAINER)
         acknowledge(self.role, decisions.INLINE_POLICY, decisions.EVERY_RESOURCE)
 
-    @property
-    def _archive(self) -> str:
-        return self.asset.bucket.arn_for_objects(self.asset.s3_object_key)
+    def _parts(
+        self, source: ModelSource, settings: Settings, protection: Protection
+    ) -> sagemaker.CfnModel.ContainerDefinitionProperty:
+        """An image and, but for one that brings its own model, an archive."""
+        asset = assets.Asset(self, "Archive", path=str(source.archive.path)) if source.archive else None
+        image = (
+            own_image(self, source.image) if source.image else framework_image(self, source.framework, settings.region)
+        )
+        image.repository.grant_pull(self.role)
+        if asset is None:
+            return sagemaker.CfnModel.ContainerDefinitionProperty(image=image.uri)
+        self._grant_model_data(asset.bucket.arn_for_objects(asset.s3_object_key), protection)
+        return sagemaker.CfnModel.ContainerDefinitionProperty(
+            image=image.uri,
+            model_data_url=asset.s3_object_url,
+            # Where the container's toolkit looks for the code: the archive is unpacked to /opt/ml/model.
+            # Not confirmed against AWS: whether a newer toolkit still needs them.
+            environment={
+                "SAGEMAKER_PROGRAM": "inference.py",
+                "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+            },
+        )
+
+    def _package(self, source: ModelSource, protection: Protection) -> sagemaker.CfnModel.ContainerDefinitionProperty:
+        """A package has its image and data in the registry, where a synth does not look: the settings name them."""
+        if source.package_image is not None:
+            own_image(self, source.package_image).repository.grant_pull(self.role)
+        if source.package_data is not None:
+            arn = Stack.of(self).format_arn(
+                service="s3",
+                region="",
+                account="",
+                resource=source.package_data.removeprefix("s3://"),
+                arn_format=ArnFormat.NO_RESOURCE_NAME,
+            )
+            self._grant_model_data(arn, protection)
+        return sagemaker.CfnModel.ContainerDefinitionProperty(model_package_name=source.package_arn)
 
     def _place(self, protection: Protection) -> sagemaker.CfnModel.VpcConfigProperty | None:
         """Where the instances stand. The archive then comes through the network, though the container is isolated.
@@ -85,12 +108,10 @@ class ServedModel(Construct):
             subnets=[subnet.subnet_id for subnet in protection.network.vpc.isolated_subnets],
         )
 
-    def _grant_model_data(self, grantee: iam.IGrantable) -> None:
-        iam.Grant.add_to_principal(
-            grantee=grantee,
-            actions=["s3:GetObject"],
-            resource_arns=[self._archive],
-        )
+    def _grant_model_data(self, objects: str, protection: Protection) -> None:
+        iam.Grant.add_to_principal(grantee=self.role, actions=["s3:GetObject"], resource_arns=[objects])
+        if protection.network is not None:
+            protection.network.allow(["s3:GetObject"], [objects])
 
     def _grant_monitoring(self, grantee: iam.IGrantable) -> None:
         """The container's log and the instances' metrics. SageMaker makes the log group, named after the

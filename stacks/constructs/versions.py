@@ -6,14 +6,12 @@ import functools
 import hashlib
 
 from stacks.constructs.function_build import ROOT
-from stacks.constructs.model_build import unpacked_model
-
-DIGITS = 16
+from stacks.constructs.model_build import DIGITS, digest_of, unpacked_model
 
 
 def model_version() -> str:
-    """The same model files have the same version, behind an endpoint and in a function."""
-    return unpacked_model().name.rpartition("-")[2]
+    """The sample model's: the same files have the same version, behind an endpoint and in a function."""
+    return digest_of(unpacked_model())
 
 
 @functools.cache

@@ -11,7 +11,8 @@ import pytest
 from stacks.instance_types import SIZES, has_disks
 from stacks.settings import DEV, LOCAL, PROD, STAGES, InvalidSettings, Settings
 
-IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/model"
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/model"
+PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/churn/3"
 
 
 def test_each_stage_is_known_by_its_name() -> None:
@@ -52,6 +53,52 @@ def test_each_stage_is_known_by_its_name() -> None:
             {"model_image": f"{IMAGE}@sha256:{'0' * 63}"},
             "model_image: expected an image in ECR with its tag or digest, such as "
             f"123456789012.dkr.ecr.us-east-1.amazonaws.com/model:1, received '{IMAGE}@sha256:{'0' * 63}'",
+        ),
+        (
+            {"model_image": IMAGE.replace("us-east-1", "eu-west-1") + ":1"},
+            "model_image: expected one in the stage's region, us-east-1, received one in eu-west-1",
+        ),
+        (
+            {"model_framework": "caffe"},
+            "model_framework: expected one of pytorch, sklearn, xgboost, received caffe",
+        ),
+        (
+            {"model_framework": "sklearn", "model_image": f"{IMAGE}:1"},
+            "model_framework: expected none beside model_image, received sklearn; a framework stands for an image "
+            "of AWS's",
+        ),
+        (
+            {"model_package_arn": "churn/3"},
+            "model_package_arn: expected the ARN of a version in the Model Registry, such as "
+            "arn:aws:sagemaker:us-east-1:123456789012:model-package/churn/3, received 'churn/3'",
+        ),
+        (
+            {"model_package_arn": PACKAGE.replace("us-east-1", "eu-west-1")},
+            "model_package_arn: expected one in the stage's region, us-east-1, received one in eu-west-1",
+        ),
+        *(
+            (
+                {"model_package_arn": PACKAGE, name: value},
+                f"{name}: expected none beside model_package_arn, received {value}; the package names its image and "
+                "its data itself",
+            )
+            for name, value in (
+                ("model_archive", "churn"),
+                ("model_framework", "sklearn"),
+                ("model_image", f"{IMAGE}:1"),
+            )
+        ),
+        *(
+            ({name: value}, f"{name}: expected none without model_package_arn, received {value}")
+            for name, value in (
+                ("model_package_data", "s3://models/churn.tar.gz"),
+                ("model_package_image", f"{IMAGE}:1"),
+            )
+        ),
+        (
+            {"model_package_arn": PACKAGE, "model_package_data": "s3://models/churn/"},
+            "model_package_data: expected the package's object such as s3://models/churn/3/model.tar.gz, received "
+            "'s3://models/churn/'",
         ),
         ({"batch_size": 0}, "batch_size: expected 1 to 256, received 0"),
         ({"batch_size": 257}, "batch_size: expected 1 to 256, received 257"),
