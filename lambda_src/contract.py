@@ -38,6 +38,9 @@ https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 MAX_DEPTH = 100
 """How deep a rejected record may be nested to travel on with its reason: readers of JSON give up at some depth."""
 
+PRODUCTION, CHALLENGER = "AllTraffic", "Challenger"
+"""The variants of an endpoint: the model that serves, and a second one beside it for a part of the traffic."""
+
 BYTE_ORDER_MARK = "\ufeff"
 
 MAX_ID_CHARACTERS = 256

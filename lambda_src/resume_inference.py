@@ -66,7 +66,11 @@ def handler(event: Json, context: object) -> None:
 
 
 def outcome_of(notification: dict[str, Json]) -> dict[str, Json] | tuple[str, str]:
-    """`{"predictions": [...]}`, or the error and the cause."""
+    """`{"predictions", "variant"}`, with the `version` that the model gave, or the error and the cause.
+
+    Neither the notification nor the output names the variant, of which there is one.
+    https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference-check-predictions.html
+    """
     if notification["invocationStatus"] != "Completed":
         reason = str(notification.get("failureReason", ""))
         # Script mode answers 500 to any exception of the model's code, as behind a real-time endpoint.
@@ -76,7 +80,9 @@ def outcome_of(notification: dict[str, Json]) -> dict[str, Json] | tuple[str, st
     if len(body) > ANSWER_BYTES:
         return FAILED, f"expected an answer of at most {ANSWER_BYTES} bytes, received {len(body)} at {location}"
     try:
-        return {"predictions": json.loads(body, parse_constant=_not_json)["predictions"]}
+        answer = json.loads(body, parse_constant=_not_json)
+        said = {"version": answer["version"]} if "version" in answer else {}
+        return {"predictions": answer["predictions"], "variant": contract.PRODUCTION, **said}
     except (ValueError, KeyError, TypeError) as problem:
         cause = f"the model answered something else than JSON with a list of predictions: {problem!r}"
         return REFUSED, cause

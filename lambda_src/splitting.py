@@ -12,9 +12,10 @@ def joined(
 ) -> tuple[list[dict[str, Json]], list[dict[str, Json]]]:
     """The predictions of the parts, in order, and a rejection for each record that the model refused alone.
 
-    `split` is `{"parts": [{"lo", "hi", "predictions"}], "refused": [{"at", "item", "cause", "attempts"}]}`: a
-    part holds the records from position `lo` to before `hi`, a refused one stands at `at`; positions are
-    those of `ids` and `indexes`. `item` is the record as the batch carried it.
+    `split` is `{"parts": [{"lo", "hi", "predictions", ...}], "refused": [{"at", "item", "cause", "attempts"}]}`: a
+    part holds the model's answer (see `lambda_src.pairing`) for the records from position `lo` to before `hi`, a
+    refused one stands at `at`; positions are those of `ids` and `indexes`. `item` is the record as the batch
+    carried it.
     Raises `contract.PredictionCountMismatch` when a part's predictions are not one a record, or the parts and
     the refused are not each record once.
     """
@@ -23,7 +24,7 @@ def joined(
     for part in split["parts"]:
         lo, hi = part["lo"], part["hi"]
         held += range(lo, hi)
-        rows += paired(ids[lo:hi], indexes[lo:hi], part["predictions"])
+        rows += paired(ids[lo:hi], indexes[lo:hi], part)
     held += [refused["at"] for refused in split["refused"]]
     if sorted(held) != list(range(len(ids))):
         raise PredictionCountMismatch(f"expected each of {len(ids)} records in one part, received {len(held)}")

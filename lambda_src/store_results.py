@@ -14,9 +14,10 @@ from lambda_src.splitting import joined
 def handler(event: Json, context: object) -> dict[str, Any]:
     """`{"results": "s3://bucket/key" or null, "predicted": count, "rejected": [...]}` once all is stored.
 
-    The event is `{"prefix", "ids", "indexes", "predictions", "split", "rejected"}`; `split` is false, or, when
-    the model refused the batch, its parts (see `lambda_src.splitting`), and `predictions` is then empty. In a
-    job it has `calls` and `retries` too, and the answer is small, as the Map Run keeps it for the summary:
+    The event is `{"prefix", "ids", "indexes", "answer", "split", "rejected"}`; `answer` is the model's (see
+    `lambda_src.pairing`); `split` is false, or, when the model refused the batch, its parts (see
+    `lambda_src.splitting`), and `answer` has no predictions then. In a job it has `calls` and `retries` too, and the
+    answer is small, as the Map Run keeps it for the summary:
     `{"first", "received", "predicted", "rejected": {error: count}, "calls", "retries"}`.
     The key comes from the prefix and the batch's first index, so that a second run of the same batch finds its
     own results and leaves them.
@@ -28,7 +29,7 @@ def handler(event: Json, context: object) -> dict[str, Any]:
         rows, refused = joined(event["split"], event["ids"], event["indexes"])
         rejected = sorted([*rejected, *refused], key=lambda line: int(line["index"]))
     else:
-        rows = paired(event["ids"], event["indexes"], event["predictions"])
+        rows = paired(event["ids"], event["indexes"], event["answer"])
     first = min(row["index"] for row in [*rows, *rejected])
     stored = store(event["prefix"], "predictions", first, rows)
     store(event["prefix"], "rejected", first, rejected)

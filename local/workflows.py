@@ -21,7 +21,7 @@ JOB_STACK = "InferenceStack"
 
 @dataclass(frozen=True)
 class Run:
-    """One finished execution. `predictions` are {"id", "index", "prediction"}; `results` is where they lie."""
+    """One finished execution. `predictions` are {"id", "index", "prediction", ...}; `results` is where they lie."""
 
     workflow: str
     execution: str

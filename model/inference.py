@@ -2,7 +2,7 @@
 
 Takes `{"instances": [[30 numbers], ...]}` as application/json, each in the order of "features" in
 weights.json, and answers `{"predictions": [{"label": "benign", "p_malignant": 0.0213}, ...]}`, one for each
-instance, in order.
+instance, in order, with the `version` that it was deployed as.
 https://sagemaker.readthedocs.io/en/stable/frameworks/pytorch/using_pytorch.html#serve-a-pytorch-model
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,6 +22,9 @@ JSON = "application/json"
 DECIMALS = 9
 """Decimal places of a probability in the answer: the last binary digits differ from one processor to another,
 and a record predicted twice has to leave the same bytes."""
+
+VERSION_VARIABLE = "MODEL_VERSION"
+"""The environment variable that says which version of the model this is."""
 
 Matrix = NDArray[np.float64]
 
@@ -107,7 +111,10 @@ def output_fn(predictions: list[dict[str, Any]], accept: str) -> tuple[str, str]
     accepted = {part.partition(";")[0].strip().lower() for part in accept.split(",")} if accept else {"*/*"}
     if not accepted & {JSON, "application/*", "*/*"}:
         raise ValueError(f"expected to be asked for {JSON}, received {accept}")
-    return json.dumps({"predictions": predictions}, separators=(",", ":")), JSON
+    answer: dict[str, Any] = {"predictions": predictions}
+    if version := os.environ.get(VERSION_VARIABLE):
+        answer["version"] = version
+    return json.dumps(answer, separators=(",", ":")), JSON
 
 
 def _no_constant(name: str) -> NoReturn:

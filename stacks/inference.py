@@ -47,7 +47,7 @@ class InferenceStack(Stack):
             module="store_results",
             settings=settings,
             protection=guarded,
-            environment=bucket | metrics_environment(self, settings),
+            environment=bucket | {"MODEL_VERSION": model.source.version} | metrics_environment(self, settings),
         )
         self.data.grant_store(self.store.role, f"{request_prefix('*')}")
 

@@ -42,7 +42,7 @@ class MlWorkflowStack(Stack):
             settings=settings,
             protection=guarded,
             model=unpacked_model(),
-            environment=metrics_environment(self, settings),
+            environment={"MODEL_VERSION": model_version(), **metrics_environment(self, settings)},
         )
         self.store = PythonFunction(
             self, "StoreResults", module="store_results", settings=settings, protection=guarded, environment=bucket

@@ -30,7 +30,7 @@ class AsyncPredictor(Construct):
     and gives it to whoever holds the token. When no answer is heard of in time, the state tries again.
     """
 
-    predictions = "$states.result.predictions"
+    answer = "$states.result"
     refusals: Sequence[str] = FUNCTION_REFUSED
     children = sfn.StateMachineType.STANDARD
 

@@ -45,6 +45,9 @@ CAUSE = (
 """What the model said: no more than a rejected record's line should carry, and without the request's id, which
 would make the same batch's results other bytes when it runs again."""
 
+NO_ANSWER: dict[str, list[float]] = {"predictions": []}
+"""In the place of the model's answer, where it was not asked, or asked in parts."""
+
 RETRIES = "$states.context.State.RetryCount"
 
 
@@ -53,9 +56,10 @@ class BatchSplit(Construct):
 
     A part is `{"lo", "hi", "held"}`: the positions from `lo` to before `hi` in the batch, and how many model
     calls have held them once this one is made. The variables: `batch` (what Preprocess made), `queue` (the parts
-    still to send), `part` (the one just refused) with its `cause`, `parts` (those predicted, with their
-    predictions), `refused` (records), `calls` and `modelRetries`. `lambda_src.splitting` puts all together again,
-    in `next`, whose input has `split`: `{"parts", "refused"}`. `caught` sends a refused batch here.
+    still to send), `part` (the one just refused) with its `cause`, `parts` (those predicted, with the
+    model's answer), `refused` (records), `calls` and `modelRetries`.
+    `lambda_src.splitting` puts all together again, in `next`, whose input has `split`: `{"parts", "refused"}`.
+    `caught` sends a refused batch here.
     """
 
     def __init__(
@@ -102,10 +106,9 @@ class BatchSplit(Construct):
             instances=INSTANCES,
             outputs={},
             assign={
-                "parts": f"{{% [$parts, {{'lo': $queue[0].lo, 'hi': $queue[0].hi, "
-                f"'predictions': ({predictor.predictions})}}] %}}",
+                "parts": f"{{% [$parts, $merge([{{'lo': $queue[0].lo, 'hi': $queue[0].hi}}, {predictor.answer}])] %}}",
                 # Checked at once, and once more where the parts are put together: never a shift.
-                "miscounted": f"{{% $count({predictor.predictions}) != $queue[0].hi - $queue[0].lo %}}",
+                "miscounted": f"{{% $count(({predictor.answer}).predictions) != $queue[0].hi - $queue[0].lo %}}",
                 "queue": f"{{% {REST} %}}",
                 "calls": "{% $calls + 1 %}",
                 "modelRetries": f"{{% $modelRetries + {RETRIES} %}}",
@@ -144,7 +147,7 @@ class BatchSplit(Construct):
             outputs={
                 "ids": "{% $batch.ids %}",
                 "indexes": "{% $batch.indexes %}",
-                "predictions": [],
+                "answer": NO_ANSWER,
                 "split": split,
                 "rejected": "{% $batch.rejected %}",
                 **counts,

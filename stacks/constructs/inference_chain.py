@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from stacks.constructs.batch_split import RETRIES, BatchSplit
+from stacks.constructs.batch_split import NO_ANSWER, RETRIES, BatchSplit
 from stacks.constructs.failures import S3_TRANSIENT, failed
 from stacks.constructs.function_step import FunctionStep
 from stacks.constructs.predictor import Predictor
@@ -70,7 +70,7 @@ class InferenceChain(Construct):
         nothing_to_predict = sfn.Pass.jsonata(
             self,
             "NothingToPredict",
-            outputs={**PREPARED, "ids": [], "indexes": [], "predictions": [], "split": False, **no_counts},
+            outputs={**PREPARED, "ids": [], "indexes": [], "answer": NO_ANSWER, "split": False, **no_counts},
         )
         self.store_step = FunctionStep(
             self,
@@ -79,7 +79,7 @@ class InferenceChain(Construct):
             payload={
                 "prefix": f"{{% {store.prefix} %}}",
                 **PREPARED,
-                "predictions": "{% $states.input.predictions %}",
+                "answer": "{% $states.input.answer %}",
                 "split": "{% $states.input.split %}",
                 **({"calls": "{% $states.input.calls %}", "retries": tries} if store.counted else {}),
             },
@@ -99,7 +99,12 @@ class InferenceChain(Construct):
             self,
             model,
             instances="$states.input.instances",
-            outputs={**PREPARED, "predictions": f"{{% {predictor.predictions} %}}", "split": False, **counts},
+            outputs={
+                **PREPARED,
+                "answer": f"{{% {predictor.answer} %}}",
+                "split": False,
+                **counts,
+            },
             failed=model_failed,
             caught=split.caught,
         )

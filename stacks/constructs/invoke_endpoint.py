@@ -15,13 +15,19 @@ from stacks.constructs.model_endpoint import ModelEndpoint
 from stacks.settings import ENDPOINT_SECONDS, MARGIN_SECONDS
 
 BODY = "$states.result.Body"
-PREDICTIONS = f"$type({BODY}) = 'string' ? $parse({BODY}).predictions : {BODY}.predictions"
-"""The model's answer. Step Functions hands a blob over as text in the services that were recorded; whether it
-does so here is not confirmed, so an object is taken as it is."""
+ANSWER = (
+    f"($type({BODY}) = 'string' ? $parse({BODY}) : {BODY})[$exists(predictions)]"
+    ".{'predictions': predictions, 'version': version, 'variant': $states.result.InvokedProductionVariant}"
+)
+"""The model's answer, and who gave it; nothing, which is an error, where it has no predictions.
+
+A part of it that is not there is left out. Step Functions hands a blob over as text in the services that were
+recorded; whether it does so here is not confirmed, so an object is taken as it is.
+"""
 
 
 class InvokeEndpoint(tasks.CallAwsService):
-    """Sends `body` as JSON, and waits for the endpoint's answer; `outputs` may use `PREDICTIONS`.
+    """Sends `body` as JSON, and waits for the endpoint's answer; `outputs` may use `ANSWER`.
 
     aws-cdk-lib has no such task (https://github.com/aws/aws-cdk/issues/21610), and the action that its
     CallAwsService would derive, `sagemakerruntime:InvokeEndpoint`, does not exist.

@@ -9,15 +9,13 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
+from lambda_src.contract import PRODUCTION
 from stacks.acknowledgements import acknowledge
 from stacks.constructs import decisions, scaling
 from stacks.constructs.protection import Protection
 from stacks.constructs.served_model import ServedModel
 from stacks.instance_types import has_disks
 from stacks.settings import Settings
-
-VARIANT = "AllTraffic"
-"""The variant that serves."""
 
 
 class ModelEndpoint(Construct):
@@ -48,7 +46,7 @@ class ModelEndpoint(Construct):
             "Config",
             production_variants=[
                 sagemaker.CfnEndpointConfig.ProductionVariantProperty(
-                    variant_name=VARIANT,
+                    variant_name=PRODUCTION,
                     model_name=model.model.attr_model_name,
                     initial_variant_weight=1,
                     **variant,

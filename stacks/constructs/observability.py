@@ -9,11 +9,12 @@ from aws_cdk import Aws, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
+from lambda_src.contract import PRODUCTION
 from stacks.acknowledgements import acknowledge
 from stacks.constructs import alarms, dashboard, decisions
 from stacks.constructs.alarms import Alarm
 from stacks.constructs.metrics import Endpoint, Function, Machine, Metric
-from stacks.constructs.model_endpoint import VARIANT, ModelEndpoint
+from stacks.constructs.model_endpoint import ModelEndpoint
 from stacks.constructs.python_function import PythonFunction
 from stacks.constructs.workflow import Workflow
 from stacks.modes import ASYNC
@@ -55,7 +56,7 @@ class Observability(Construct):
         functions = {it: Function(it.node.id, it.function.function_name) for it in (*each, *once)}
         of_each = tuple(functions[it] for it in each)
         if isinstance(model, ModelEndpoint):
-            endpoint = Endpoint(model.name, VARIANT)
+            endpoint = Endpoint(model.name, PRODUCTION)
             model_alarms = alarms.endpoint_alarms(endpoint, settings)
             model_graphs = dashboard.endpoint_graphs(endpoint, queued=settings.mode == ASYNC)
         else:

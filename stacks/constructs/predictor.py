@@ -10,7 +10,7 @@ from constructs import Construct
 
 from stacks.constructs.failures import FUNCTION_REFUSED, SAGEMAKER_REFUSED, Caught
 from stacks.constructs.function_step import FunctionStep
-from stacks.constructs.invoke_endpoint import PREDICTIONS, InvokeEndpoint
+from stacks.constructs.invoke_endpoint import ANSWER, InvokeEndpoint
 from stacks.constructs.model_endpoint import ModelEndpoint
 from stacks.constructs.python_function import PythonFunction
 
@@ -18,13 +18,13 @@ from stacks.constructs.python_function import PythonFunction
 class Predictor(Protocol):
     """Makes the states that send instances to the model.
 
-    `name` is the state's; `predictions` is the JSONata expression of the model's answer, for `outputs` and
-    `assign`; `refusals` are the errors that say the model's own code failed on the input; `concurrency` is how
-    many batches it serves at once, `children` what the executions of a job's batches have to be.
+    `name` is the state's; `answer` is the JSONata expression of what the model answered (see `lambda_src.pairing`),
+    for `outputs` and `assign`; `refusals` are the errors that say the model's own code failed on the input;
+    `concurrency` is how many batches it serves at once, `children` what the executions of a job's batches have to be.
     """
 
     name: str
-    predictions: str
+    answer: str
     refusals: Sequence[str]
     concurrency: int
     children: sfn.StateMachineType
@@ -47,7 +47,7 @@ class Predictor(Protocol):
 class EndpointPredictor:
     """The model behind an endpoint that answers at once, called by Step Functions itself."""
 
-    predictions = PREDICTIONS
+    answer = ANSWER
     refusals: Sequence[str] = SAGEMAKER_REFUSED
     children = sfn.StateMachineType.EXPRESS
 
@@ -83,7 +83,7 @@ class EndpointPredictor:
 class FunctionPredictor:
     """The model inside a function."""
 
-    predictions = "$states.result.Payload.predictions"
+    answer = "$states.result.Payload"
     refusals: Sequence[str] = FUNCTION_REFUSED
     children = sfn.StateMachineType.EXPRESS
 

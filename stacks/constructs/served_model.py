@@ -67,8 +67,9 @@ class ServedModel(Construct):
             own_image(self, source.image) if source.image else framework_image(self, source.framework, settings.region)
         )
         image.repository.grant_pull(self.role)
+        version = {"MODEL_VERSION": source.version}
         if asset is None:
-            return sagemaker.CfnModel.ContainerDefinitionProperty(image=image.uri)
+            return sagemaker.CfnModel.ContainerDefinitionProperty(image=image.uri, environment=version)
         self._grant_model_data(asset.bucket.arn_for_objects(asset.s3_object_key), protection)
         return sagemaker.CfnModel.ContainerDefinitionProperty(
             image=image.uri,
@@ -78,6 +79,7 @@ class ServedModel(Construct):
             environment={
                 "SAGEMAKER_PROGRAM": "inference.py",
                 "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+                **version,
             },
         )
 

@@ -1,4 +1,4 @@
-"""What a job's summary calls the model and the template it ran with: digests of their files."""
+"""What results call the model and the template they were made with: digests of their files."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from lambda_src import contract
 from model import examples, train
+from stacks.constructs.versions import model_version
 from tests.e2e.deployment import Deployment, Execution
 from tests.synthesis import STACKS
 
@@ -61,6 +62,8 @@ def test_every_held_out_record_gets_scikit_learns_own_probability(
     assert [row["prediction"]["p_malignant"] for row in rows] == pytest.approx(expected.tolist(), rel=0, abs=1e-6)
     labels = ["malignant" if p >= train.THRESHOLD else "benign" for p in expected]
     assert [row["prediction"]["label"] for row in rows] == labels
+    assert {row["modelVersion"] for row in rows} == {model_version()}
+    assert {row.get("variant") for row in rows} == {"AllTraffic" if stack == "InferenceStack" else None}
     assert finished.output["rejected"] == []
 
 

@@ -85,10 +85,12 @@ def answered(data: Bucket, body: bytes) -> dict[str, Any]:
     return heard(invocationStatus="Completed", responseParameters=place)
 
 
-def test_the_task_is_told_its_predictions(data: Bucket, states: Stubber) -> None:
-    told = {"taskToken": "the-token", "output": '{"predictions": [1, 2]}'}
-    states.add_response("send_task_success", {}, told)
+def test_the_task_is_told_its_predictions_and_the_models_version(data: Bucket, states: Stubber) -> None:
+    said = '{"predictions": [1, 2], "variant": "AllTraffic"'
+    for output in (f"{said}}}", f'{said}, "version": "v1"}}'):
+        states.add_response("send_task_success", {}, {"taskToken": "the-token", "output": output})
     resume_inference.handler(answered(data, b'{"predictions": [1, 2], "more": 3}'), None)
+    resume_inference.handler(answered(data, b'{"version": "v1", "predictions": [1, 2]}'), None)
     states.assert_no_pending_responses()
 
 

@@ -59,7 +59,8 @@ def test_a_job_without_records_has_no_rejected_share(data: Bucket, capsys: pytes
 
 def stored(**more: Any) -> dict[str, Any]:
     rejected = [{"id": "b", "index": 1, "record": {}, "stage": "preprocess", "error": "E", "cause": "c"}]
-    batch = {"prefix": "p", "ids": ["a"], "indexes": [0], "predictions": [1.0], "split": False, "rejected": rejected}
+    answer = {"predictions": [1.0]}
+    batch = {"prefix": "p", "ids": ["a"], "indexes": [0], "answer": answer, "split": False, "rejected": rejected}
     return store_results.handler({**batch, **more}, None)
 
 

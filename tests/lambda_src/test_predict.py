@@ -24,7 +24,7 @@ def input_fn(body, content_type):
 def predict_fn(data, model):
     return [sum(row) * model for row in data]
 def output_fn(predictions, accept):
-    return json.dumps({"predictions": predictions[:3]}), accept
+    return json.dumps({"predictions": predictions[:3], "version": "v1"}), accept
 """
 
 
@@ -49,8 +49,8 @@ def prepared(count: int) -> dict[str, Any]:
 def test_each_prediction_stands_beside_its_records_id_and_index() -> None:
     assert predict.handler(prepared(2), None) == {
         "predictions": [
-            {"id": "r0", "index": 0, "prediction": 10.0},
-            {"id": "r1", "index": 1, "prediction": 20.0},
+            {"id": "r0", "index": 0, "prediction": 10.0, "modelVersion": "v1"},
+            {"id": "r1", "index": 1, "prediction": 20.0, "modelVersion": "v1"},
         ],
         "rejected": [{"id": "bad"}],
     }
@@ -64,7 +64,7 @@ def test_a_wrong_number_of_predictions_is_an_error_and_never_a_shift() -> None:
 
 @pytest.mark.usefixtures("model")
 def test_for_instances_alone_the_answer_is_an_endpoints() -> None:
-    assert predict.handler({"instances": [[1.0], [2.0]]}, None) == {"predictions": [10.0, 20.0]}
+    assert predict.handler({"instances": [[1.0], [2.0]]}, None) == {"predictions": [10.0, 20.0], "version": "v1"}
 
 
 def test_what_the_models_code_raises_is_told_as_a_refusal(model: Path) -> None:
@@ -88,10 +88,11 @@ def test_what_was_predicted_in_parts_is_put_together_without_the_model(
 ) -> None:
     monkeypatch.setattr(predict, "MODEL_DIR", tmp_path / "missing")
     refused = {"at": 0, "item": {"index": 0, "record": {"id": "r0"}}, "cause": "no", "attempts": 2}
-    split = {"parts": [{"lo": 1, "hi": 2, "predictions": [7]}], "refused": [refused]}
+    parts = [{"lo": 1, "hi": 2, "predictions": [7], "version": "v1"}]
+    split = {"parts": parts, "refused": [refused]}
     event = {"ids": ["r0", "r2"], "indexes": [0, 2], "rejected": [{"id": "bad", "index": 1}], "split": split}
     answer = predict.handler(event, None)
-    assert answer["predictions"] == [{"id": "r2", "index": 2, "prediction": 7}]
+    assert answer["predictions"] == [{"id": "r2", "index": 2, "prediction": 7, "modelVersion": "v1"}]
     assert [(line["id"], line["index"]) for line in answer["rejected"]] == [("r0", 0), ("bad", 1)]
 
 
@@ -112,9 +113,11 @@ def test_a_function_without_its_model_says_where_it_looked(tmp_path: Path, monke
 
 def test_the_sample_model_answers_for_the_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predict, "MODEL_DIR", unpacked_model())
+    monkeypatch.setenv("MODEL_VERSION", "v2")
     request = prepared(0) | {"instances": [[1.0] * 30], "ids": ["a"], "indexes": [0]}
     (row,) = predict.handler(request, None)["predictions"]
     assert set(row["prediction"]) == {"label", "p_malignant"}
+    assert row["modelVersion"] == "v2"
     json.dumps(row, allow_nan=False)
 
 

@@ -13,19 +13,19 @@ IDS, INDEXES = ["a", "b", "c", "d"], [3, 4, 6, 7]
 
 
 def part(lo: int, hi: int, *predictions: Any) -> dict[str, Any]:
-    return {"lo": lo, "hi": hi, "predictions": list(predictions)}
+    return {"lo": lo, "hi": hi, "predictions": list(predictions), "variant": "V", "version": f"v{lo}"}
 
 
 def refused(at: int, **item: Any) -> dict[str, Any]:
     return {"at": at, "item": item or {"index": INDEXES[at], "record": {"x": 1}}, "cause": "no", "attempts": 3}
 
 
-def test_predictions_and_refusals_stand_beside_their_records() -> None:
+def test_predictions_and_refusals_stand_beside_their_records_each_with_its_parts_model() -> None:
     rows, rejected = joined({"parts": [part(0, 2, 1, 2), part(3, 4, 4)], "refused": [refused(2)]}, IDS, INDEXES)
     assert rows == [
-        {"id": "a", "index": 3, "prediction": 1},
-        {"id": "b", "index": 4, "prediction": 2},
-        {"id": "d", "index": 7, "prediction": 4},
+        {"id": "a", "index": 3, "prediction": 1, "variant": "V", "modelVersion": "v0"},
+        {"id": "b", "index": 4, "prediction": 2, "variant": "V", "modelVersion": "v0"},
+        {"id": "d", "index": 7, "prediction": 4, "variant": "V", "modelVersion": "v3"},
     ]
     assert rejected == [
         {

@@ -19,12 +19,17 @@ from lambda_src.contract import PredictionCountMismatch, ResultConflict
 REJECTED = contract.rejection(
     contract.Item(5, {"id": "bad"}), "bad", "preprocess", contract.RejectedRecord("MissingFeature", "why")
 )
-ROWS = [{"id": "a", "index": 3, "prediction": {"p": 0.5}}, {"id": "b", "index": 4, "prediction": {"p": 1.0}}]
+SAID = {"variant": "AllTraffic", "version": "v1"}
+MODEL = {"variant": "AllTraffic", "modelVersion": "v1"}
+ROWS = [
+    {"id": "a", "index": 3, "prediction": {"p": 0.5}, **MODEL},
+    {"id": "b", "index": 4, "prediction": {"p": 1.0}, **MODEL},
+]
 EVENT = {
     "prefix": "requests/run",
     "ids": ["a", "b"],
     "indexes": [3, 4],
-    "predictions": [{"p": 0.5}, {"p": 1.0}],
+    "answer": {"predictions": [{"p": 0.5}, {"p": 1.0}], **SAID},
     "rejected": [REJECTED],
 }
 PREDICTIONS_KEY = "requests/run/predictions/part-000000000003.jsonl"
@@ -87,19 +92,20 @@ def test_in_a_job_the_answer_is_the_counts_for_its_summary(s3: Stubber) -> None:
 
 def test_rejected_records_are_stored_in_order_whichever_step_rejected_them(s3: Stubber) -> None:
     refused = {"at": 1, "item": {"index": 4, "record": {"id": "b"}}, "cause": "no", "attempts": 2}
-    split = {"parts": [{"lo": 0, "hi": 1, "predictions": [{"p": 0.5}]}], "refused": [refused]}
+    part = {"lo": 0, "hi": 1, "predictions": [{"p": 0.5}], **SAID}
+    split = {"parts": [part], "refused": [refused]}
     line = contract.rejection(
         contract.Item(4, {"id": "b"}), "b", "predict", contract.RejectedRecord("ModelRefused", "no"), attempts=2
     )
     s3.add_response("put_object", {}, put(PREDICTIONS_KEY, ROWS[:1]))
     s3.add_response("put_object", {}, put("requests/run/rejected/part-000000000003.jsonl", [line, REJECTED]))
-    answer = store_results.handler(EVENT | {"predictions": [], "split": split}, None)
+    answer = store_results.handler(EVENT | {"answer": {"predictions": []}, "split": split}, None)
     assert (answer["predicted"], answer["rejected"]) == (1, [line, REJECTED])
 
 
 def test_a_batch_that_was_rejected_whole_leaves_no_predictions(s3: Stubber) -> None:
     s3.add_response("put_object", {}, put("requests/run/rejected/part-000000000005.jsonl", [REJECTED]))
-    event = EVENT | {"ids": [], "indexes": [], "predictions": []}
+    event = EVENT | {"ids": [], "indexes": [], "answer": {"predictions": []}}
     assert store_results.handler(event, None) == {"results": None, "predicted": 0, "rejected": [REJECTED]}
 
 
@@ -141,12 +147,12 @@ def test_a_missing_grant_keeps_its_own_error(s3: Stubber) -> None:
 
 def test_a_wrong_number_of_predictions_stores_nothing(s3: Stubber) -> None:
     with pytest.raises(PredictionCountMismatch, match="expected 2 predictions"):
-        store_results.handler(EVENT | {"predictions": [{"p": 0.5}]}, None)
+        store_results.handler(EVENT | {"answer": {"predictions": [{"p": 0.5}]}}, None)
 
 
 def test_an_answer_that_is_no_list_stores_nothing(s3: Stubber) -> None:
     with pytest.raises(PredictionCountMismatch, match="expected a list of 2 predictions"):
-        store_results.handler(EVENT | {"predictions": {"p": 0.5}}, None)
+        store_results.handler(EVENT | {"answer": {"predictions": {"p": 0.5}}}, None)
 
 
 def test_an_s3_that_cannot_be_reached_is_retried_by_the_state_machine_alone(

@@ -42,6 +42,12 @@ def test_the_held_out_records_get_scikit_learns_probabilities_and_labels() -> No
     assert [p["label"] for p in predictions] == ["malignant" if p >= 0.5 else "benign" for p in expected]
 
 
+def test_the_answer_names_the_version_that_was_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert json.loads(inference.output_fn([], "*/*")[0]) == {"predictions": []}
+    monkeypatch.setenv(inference.VERSION_VARIABLE, "v1")
+    assert json.loads(inference.output_fn([], "*/*")[0]) == {"predictions": [], "version": "v1"}
+
+
 def test_text_and_bytes_are_read_alike_and_whole_numbers_are_numbers() -> None:
     whole = [int(value) for value in ROW]
 

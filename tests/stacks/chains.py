@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,17 +36,24 @@ class Model(FakeAws):
     poison: Collection[int] = ()
     miscounts: int = 0
     unspeakable: Collection[int] = ()
+    versions: Sequence[str] = ("v1",)
+    """What it calls itself, one call after another: an update shifts the traffic between two."""
     sizes: list[int] = field(default_factory=list)
+    made: dict[int, str] = field(default_factory=dict)
+    """The version that predicted each number."""
     stored: dict[str, bytes] = field(default_factory=dict)
 
-    def answer(self, instances: list[list[float]]) -> list[Json]:
+    def answer(self, instances: list[list[float]]) -> dict[str, Json]:
+        version = self.versions[len(self.sizes) % len(self.versions)]
         self.sizes.append(len(instances))
         numbers = [int(instance[MARK]) for instance in instances]
         if set(numbers) & set(self.poison):
             raise ZeroDivisionError("the model cannot")
         if set(numbers) & set(self.unspeakable):
-            return [math.nan] * len(numbers)
-        return [{"number": number} for number in numbers][len(numbers) == self.miscounts :]
+            return {"predictions": [math.nan] * len(numbers)}
+        self.made |= dict.fromkeys(numbers, version)
+        predictions = [{"number": number} for number in numbers][len(numbers) == self.miscounts :]
+        return {"predictions": predictions, "version": version}
 
     async def send(self, request: Any) -> tuple[int, Mapping[str, str], bytes]:
         """The endpoint."""
@@ -59,7 +66,8 @@ class Model(FakeAws):
                 {"x-amzn-errortype": "ModelError", "content-type": "application/json"},
                 json.dumps(body).encode(),
             )
-        return 200, {"content-type": "application/json"}, json.dumps({"predictions": answer}).encode()
+        headers = {"content-type": "application/json", "x-amzn-invoked-production-variant": "AllTraffic"}
+        return 200, headers, json.dumps(answer).encode()
 
 
 @dataclass(frozen=True)
@@ -97,8 +105,8 @@ def runner(monkeypatch: pytest.MonkeyPatch) -> Run:
     def go(machine: Mapping[str, Json], value: Json, model: Model) -> Ended:
         monkeypatch.setattr(storage, "put_once", lambda key, body: model.stored.update({key: body}))
 
-        def load(_folder: object) -> Callable[[Json], Json]:
-            def answer(instances: Json) -> Json:
+        def load(_folder: object) -> Callable[[Json], dict[str, Json]]:
+            def answer(instances: Json) -> dict[str, Json]:
                 try:
                     return model.answer(instances)
                 except ZeroDivisionError as error:

@@ -146,7 +146,7 @@ def test_on_its_way_a_batch_evaluates_no_jsonata_but_paths_and_the_models_answer
     for state in common:
         shown = {**states[state], "Catch": []}
         for expression in expressions(shown):
-            assert expression.startswith("{% $type($states.result.Body)") or " " not in expression[3:-3]
+            assert expression.startswith("{% ($type($states.result.Body)") or " " not in expression[3:-3]
 
 
 def expressions(value: Any) -> list[str]:

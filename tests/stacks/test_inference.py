@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from stacks.constructs.versions import model_version
 from tests.synthesis import Stack
 
 
@@ -89,7 +90,7 @@ def test_without_instances_the_model_is_not_called(inference: Stack) -> None:
         "Output": {
             "ids": [],
             "indexes": [],
-            "predictions": [],
+            "answer": {"predictions": []},
             "split": False,
             "rejected": "{% $states.input.rejected %}",
         },
@@ -110,9 +111,10 @@ def test_inference_model_sends_json_and_reads_the_answer_before_it_uses_it(infer
         "Output": {
             "ids": "{% $states.input.ids %}",
             "indexes": "{% $states.input.indexes %}",
-            "predictions": (
-                "{% $type($states.result.Body) = 'string' "
-                "? $parse($states.result.Body).predictions : $states.result.Body.predictions %}"
+            "answer": (
+                "{% ($type($states.result.Body) = 'string' ? $parse($states.result.Body) : $states.result.Body)"
+                "[$exists(predictions)].{'predictions': predictions, 'version': version, "
+                "'variant': $states.result.InvokedProductionVariant} %}"
             ),
             "split": False,
             "rejected": "{% $states.input.rejected %}",
@@ -190,7 +192,7 @@ def test_store_results_gets_a_key_made_from_the_executions_name(inference: Stack
                 "prefix": "{% 'requests/' & $states.context.Execution.Name %}",
                 "ids": "{% $states.input.ids %}",
                 "indexes": "{% $states.input.indexes %}",
-                "predictions": "{% $states.input.predictions %}",
+                "answer": "{% $states.input.answer %}",
                 "split": "{% $states.input.split %}",
                 "rejected": "{% $states.input.rejected %}",
             },
@@ -313,6 +315,7 @@ def test_the_endpoint_serves_the_archive_in_script_mode(inference: Stack) -> Non
     assert container["Environment"] == {
         "SAGEMAKER_PROGRAM": "inference.py",
         "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+        "MODEL_VERSION": model_version(),
     }
     (config,) = inference.of_type("AWS::SageMaker::EndpointConfig").values()
     assert config == {

@@ -35,7 +35,8 @@ def test_every_good_record_is_predicted_once_in_order_and_every_poison_one_rejec
     run: Run, request: pytest.FixtureRequest, stack_name: str, split: tuple[int, set[int]]
 ) -> None:
     count, poison = split
-    ended = run(child(request.getfixturevalue(stack_name)), batch(count), Model(poison=poison))
+    model = Model(poison=poison, versions=("old", "new"))
+    ended = run(child(request.getfixturevalue(stack_name)), batch(count), model)
     calls = expected_calls(list(range(count)), poison)
     assert len(ended.model.sizes) == min(calls, MOST_CALLS)
     if calls > MOST_CALLS:
@@ -43,8 +44,16 @@ def test_every_good_record_is_predicted_once_in_order_and_every_poison_one_rejec
         return
     good = [number for number in range(count) if number not in poison]
     assert ended.status == "SUCCEEDED", ended.cause
+    said = {"variant": "AllTraffic"} if stack_name == "inference" else {}
     assert ended.predictions == [
-        {"id": f"r{number}", "index": 100 + number, "prediction": {"number": number}} for number in good
+        {
+            "id": f"r{number}",
+            "index": 100 + number,
+            "prediction": {"number": number},
+            **said,
+            "modelVersion": model.made[number],
+        }
+        for number in good
     ]
     assert [(line["index"], line["record"], line["error"]) for line in ended.rejected] == [
         (100 + number, record(number), "ModelRefused") for number in sorted(poison)
@@ -81,7 +90,7 @@ def test_a_request_is_split_as_a_batch_is(run: Run, inference: Stack) -> None:
 
 def test_a_request_that_stores_nothing_answers_with_both(run: Run, ml_workflow: Stack) -> None:
     ended = run(ml_workflow.definition, {"records": [record(0), {"id": "bad"}, record(2)]}, Model(poison={2}))
-    assert ended.output["predictions"] == [{"id": "r0", "index": 0, "prediction": {"number": 0}}]
+    assert ended.output["predictions"] == [{"id": "r0", "index": 0, "prediction": {"number": 0}, "modelVersion": "v1"}]
     assert [(line["index"], line["stage"]) for line in ended.output["rejected"]] == [(1, "preprocess"), (2, "predict")]
     assert ended.model.stored == {}
 
