@@ -63,7 +63,7 @@ class ModelEndpoint(Construct):
             **scaling.retained(settings),
         )
         if settings.scaled:
-            scaling.Scaling(self, "Scaling", endpoint=self.name, variant=VARIANT, settings=settings)
+            scaling.Scaling(self, "Scaling", endpoint=self.name, variant=PRODUCTION, settings=settings)
 
     @property
     def name(self) -> str:
