@@ -82,7 +82,10 @@ def test_an_image_without_an_archive_brings_its_own_model(tmp_path: Path) -> Non
     made = stack(tmp_path, "us-east-1")
     endpoint(made, Settings(stage="test", model_image=IMAGE))
     template = synthesized(made)
-    assert template.resources["Model"]["Properties"]["PrimaryContainer"] == {"Image": IMAGE}
+    assert template.resources["Model"]["Properties"]["PrimaryContainer"] == {
+        "Image": IMAGE,
+        "Environment": {"MODEL_VERSION": "1"},
+    }
     assert "s3:GetObject" not in actions(template.statements("ModelRole"))
 
 
