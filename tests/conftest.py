@@ -48,6 +48,12 @@ def moving(synthesized: Callable[[str], Synthesis], tmp_path_factory: pytest.Tem
 
 
 @pytest.fixture(scope="session", params=OTHERS)
-def other(request: pytest.FixtureRequest, moving: Moving) -> Deployment:
-    """The stacks in a mode that is not the default, once each: pytest runs together what asks for the same one."""
-    return moving.to(request.param)
+def mode(request: pytest.FixtureRequest) -> str:
+    """Each mode but the default: pytest runs together what asks for the same one."""
+    return str(request.param)
+
+
+@pytest.fixture
+def other(mode: str, moving: Moving) -> Deployment:
+    """The stacks in that mode."""
+    return moving.to(mode)

@@ -40,7 +40,11 @@ VARIANTS: Mapping[str, Settings] = {
 """What the template gate judges: each stage, and each choice that changes what a stage deploys."""
 MODES: Mapping[str, str] = {mode: "local" if mode == REALTIME else f"local-{mode}" for mode in DEFAULTS}
 """Each mode's variant in the stage that runs on a laptop."""
-LOCALS: Mapping[str, Settings] = {variant: LOCAL.in_mode(mode) for mode, variant in MODES.items()}
+BRIEF: Mapping[str, Mapping[str, int]] = {ASYNC: {"async_timeout": 2}}
+"""What a mode has for tests that wait until a time limit is over: a notification that got lost."""
+LOCALS: Mapping[str, Settings] = {
+    variant: LOCAL.in_mode(mode, **BRIEF.get(mode, {})) for mode, variant in MODES.items()
+}
 GUARD_RULES = ROOT / "tests" / "gate" / "rules.guard"
 
 

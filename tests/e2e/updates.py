@@ -25,10 +25,16 @@ class Moving:
 
     now: Deployment
     synthesized: Callable[[str], Assembly]
+    mode: str = ""
     _published: set[str] = field(default_factory=set)
 
     def to(self, mode: str) -> Deployment:
-        """Both stacks in this mode. Raises CloudFormation's `ClientError`, or `AssertionError` with its reasons."""
+        """Both stacks in this mode, which may be theirs already.
+
+        Raises CloudFormation's `ClientError`, or `AssertionError` with its reasons.
+        """
+        if mode == self.mode:
+            return self.now
         assembly = self.synthesized(MODES[mode])
         templates = self._publish(assembly.folder)
         cloudformation = self.now.client("cloudformation")
@@ -44,6 +50,7 @@ class Moving:
             status = until(functools.partial(self._status, stack), lambda status: not status.endswith("IN_PROGRESS"))
             assert status in (CREATED, UPDATED), self._reasons(stack)
         self.now = Deployment(self.now.ready, self.now.folder, updated=assembly.folder)
+        self.mode = mode
         return self.now
 
     def _status(self, stack: str) -> str:

@@ -87,7 +87,7 @@ def check_job(place: Place, expect: Expect) -> None:
 def model_calls(place: Place) -> int:
     """The calls for predictions that were made, also those that failed."""
     if place.over in (Over.REQUEST, Over.JOB):
-        return int(place.seen.calls("sagemaker-runtime", "InvokeEndpoint"))
+        return int(place.seen.calls("sagemaker-runtime", "InvokeEndpoint*"))
     return int(place.seen.calls("lambda", "Invoke", f"*{place.physical('PredictFunction')}"))
 
 

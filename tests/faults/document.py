@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stacks.constructs.failures import KILLED
+from stacks.modes import DEFAULTS
 from stacks.settings import PROD
 from tests.faults.fault import Fault, Over
 from tests.faults.table import FAULTS, runs
@@ -33,7 +34,7 @@ def page(inference: Stack) -> str:
         killed=unknown - 1,
         split=PROD.split_calls,
         rows=len(FAULTS),
-        runs=len(runs()),
+        runs=sum(len(runs(mode)) for mode in DEFAULTS),
         table=table(FAULTS),
     )
 
@@ -42,16 +43,21 @@ def table(faults: Sequence[Fault]) -> str:
     """The rows under a heading a group."""
     text = ""
     for group, rows in itertools.groupby(faults, key=lambda fault: fault.group):
-        text += f"\n### {group.capitalize()}\n\n"
-        text += "| fault | request | job | what happens | NAME |\n|---|---|---|---|---|\n"
+        text += f"\n### {heading(group)}\n\n"
+        text += "| fault | request | job | also in mode | what happens | NAME |\n|---|---|---|---|---|---|\n"
         text += "".join(f"| {line(fault)} |\n" for fault in rows)
     return text
+
+
+def heading(group: str) -> str:
+    """The title of a group's rows."""
+    return f"In mode {group}" if group in DEFAULTS else group.capitalize()
 
 
 def line(fault: Fault) -> str:
     """One row's cells."""
     request, job = (where([kind for kind in fault.over if kind.is_job is of_jobs]) for of_jobs in (False, True))
-    cells = (fault.what, request, job, fault.happens, f"`{fault.name}`")
+    cells = (fault.what, request, job, ", ".join(fault.also) or "–", fault.happens, f"`{fault.name}`")
     return " | ".join(cell.replace("|", "\\|") for cell in cells)
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
 from lambda_src.contract import Json, json_lines
+from stacks.modes import DEFAULTS, REALTIME
 
 if TYPE_CHECKING:
     from tests.faults.place import Place
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 Rule = dict[str, Any]
 """A rule of the fault injector, see `local/faults`."""
 
-Group = Literal["records", "data set", "functions", "model", "store", "orchestration"]
+Group = Literal[
+    "records", "data set", "functions", "model", "store", "orchestration", "serverless", "async", "transform"
+]
+"""The last ones are of rows that one mode of the endpoint alone can suffer."""
 
 
 class Over(StrEnum):
@@ -119,13 +123,22 @@ class Case:
 
 @dataclass(frozen=True)
 class Fault:
-    """A row. `what` is the fault, `happens` what comes of it, both for the document: no full stop in `what`."""
+    """A row. `what` is the fault, `happens` what comes of it, both for the document: no full stop in `what`.
+
+    `also` are the modes that its cases with an endpoint run in beside the default one.
+    """
 
     name: str
     group: Group
     what: str
     happens: str
     cases: Sequence[Case]
+    also: Sequence[str] = ()
+
+    @property
+    def modes(self) -> list[str]:
+        """The modes of the endpoint that the row is tested in."""
+        return [self.group] if self.group in DEFAULTS else [REALTIME, *self.also]
 
     @property
     def over(self) -> list[Over]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lambda_src import preprocess
+from stacks.modes import ASYNC, SERVERLESS
 from tests.e2e.deployment import until
 from tests.faults.fault import ENDPOINT, Case, Expect, Fault, Over, Rule
 from tests.faults.given import good
@@ -262,11 +264,16 @@ def outvoted() -> Fault:
     )
 
 
+def also(fault: Fault, *modes: str) -> Fault:
+    """The row in other modes of the endpoint too."""
+    return replace(fault, also=modes)
+
+
 MODEL_ERROR: dict[str, Any] = {"error": "ModelRefused", "message": "the model said no"}
 EMPTY_400 = {"error": "", "status": 400, "message": ""}
 
 FAULTS: tuple[Fault, ...] = (
-    busy("throttled", "Throttled", error="ThrottlingException"),
+    also(busy("throttled", "Throttled", error="ThrottlingException"), SERVERLESS),
     busy("throttled-without-a-name", "Throttled, as HTTP 400 with an empty message", **EMPTY_400),
     busy("model-not-ready", "The model is not ready", error="ModelNotReadyException"),
     busy("endpoint-503", "HTTP 503", error="ServiceUnavailable"),
@@ -274,12 +281,15 @@ FAULTS: tuple[Fault, ...] = (
     busy("dependency-failure", "A dependency of SageMaker fails", error="InternalDependencyException"),
     busy("endpoint-connection-reset", "The connection is reset", cut=True),
     busy("endpoint-slow", "No answer within the state's time limit", timeout=True),
-    for_ever(
-        "endpoint-503-for-ever",
-        "HTTP 503, each time",
-        "SageMakerRuntime.ServiceUnavailableException",
-        TRIES,
-        error="ServiceUnavailable",
+    also(
+        for_ever(
+            "endpoint-503-for-ever",
+            "HTTP 503, each time",
+            "SageMakerRuntime.ServiceUnavailableException",
+            TRIES,
+            error="ServiceUnavailable",
+        ),
+        SERVERLESS,
     ),
     for_ever(
         "throttled-for-ever",
@@ -288,18 +298,26 @@ FAULTS: tuple[Fault, ...] = (
         TRIES,
         error="ThrottlingException",
     ),
-    halved("model-4xx", "The model's own error, HTTP 400", status=400, answer="no such feature"),
-    halved("model-5xx", "The model's own error, HTTP 500", status=500, answer="out of luck"),
+    also(
+        halved("model-4xx", "The model's own error, HTTP 400", status=400, answer="no such feature"), SERVERLESS, ASYNC
+    ),
+    also(halved("model-5xx", "The model's own error, HTTP 500", status=500, answer="out of luck"), SERVERLESS, ASYNC),
     halved("model-silent", "60 s of silence", timeout=True),
-    halved("container-connection-reset", "The container's connection is reset", cut=True),
+    also(halved("container-connection-reset", "The container's connection is reset", cut=True), SERVERLESS, ASYNC),
     halved("empty-answer", "An empty answer", answer=""),
     halved("answer-not-json", "An answer that is not JSON", answer="<html>oops</html>"),
-    halved("answer-nan", "An answer with `NaN`", answer='{"predictions": [NaN, 1, 2, 3]}'),
+    also(halved("answer-nan", "An answer with `NaN`", answer='{"predictions": [NaN, 1, 2, 3]}'), SERVERLESS, ASYNC),
     halved("model-raises", "The model inside the function raises", make=inside, **MODEL_ERROR),
     refused(
         "model-4xx-for-ever", "The model's own error, HTTP 400", "no such feature", status=400, answer="no such feature"
     ),
-    refused("model-5xx-for-ever", "The model's own error, HTTP 500", "out of luck", status=500, answer="out of luck"),
+    also(
+        refused(
+            "model-5xx-for-ever", "The model's own error, HTTP 500", "out of luck", status=500, answer="out of luck"
+        ),
+        SERVERLESS,
+        ASYNC,
+    ),
     refused(
         "model-silent-for-ever",
         "60 s of silence for a batch of two",
@@ -311,7 +329,7 @@ FAULTS: tuple[Fault, ...] = (
     refused("empty-answer-for-ever", "An empty answer", "something else than JSON", answer=""),
     refused("model-raises-for-ever", "The model inside the function raises", "said no", make=inside, **MODEL_ERROR),
     outvoted(),
-    miscounted(),
+    also(miscounted(), SERVERLESS, ASYNC),
     Fault(
         "answer-too-large",
         "model",
@@ -335,5 +353,5 @@ FAULTS: tuple[Fault, ...] = (
     function_down(),
     deleted(),
     updated(),
-    killed(),
+    also(killed(), SERVERLESS),
 )

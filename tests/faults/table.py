@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.faults import data_sets, functions, model, orchestration, records, requests, restart, store
-from tests.faults.fault import Case, Fault, Over
+from stacks.modes import DEFAULTS
+from tests.faults import asynchronous, data_sets, functions, model, orchestration, records, requests, restart, store
+from tests.faults.fault import ENDPOINT, Case, Fault, Over
 
 FAULTS: tuple[Fault, ...] = (
     *records.FAULTS,
@@ -14,9 +15,18 @@ FAULTS: tuple[Fault, ...] = (
     *store.FAULTS,
     *orchestration.FAULTS,
     *restart.FAULTS,
+    *asynchronous.FAULTS,
 )
 
 
-def runs() -> list[tuple[Fault, Case, Over]]:
-    """Every row in every kind of run that it is over."""
-    return [(fault, case, over) for fault in FAULTS for case in fault.cases for over in case.over]
+def runs(mode: str) -> list[tuple[Fault, Case, Over]]:
+    """Every row of a mode in every kind of run that it is over: but in the default one, only those with an endpoint."""
+    kinds = tuple(Over) if mode == next(iter(DEFAULTS)) else ENDPOINT
+    return [
+        (fault, case, over)
+        for fault in FAULTS
+        if mode in fault.modes
+        for case in fault.cases
+        for over in case.over
+        if over in kinds
+    ]

@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from jobs.names import generated
+from stacks.modes import DEFAULTS, REALTIME
 from tests.e2e.client import Client
+from tests.e2e.updates import Moving
 from tests.faults.check import check
 from tests.faults.fault import Case, Fault, Over
 from tests.faults.place import Place
 from tests.faults.table import FAULTS, runs
 from tests.injection import faults
 
+OTHERS = [(mode, *run) for mode in DEFAULTS if mode != REALTIME for run in runs(mode)]
+
 
 @pytest.mark.parametrize(
-    ("fault", "case", "over"), runs(), ids=[f"{fault.name}-{over.name.lower()}" for fault, _, over in runs()]
+    ("fault", "case", "over"),
+    runs(REALTIME),
+    ids=[f"{fault.name}-{over.name.lower()}" for fault, _, over in runs(REALTIME)],
 )
 def test_nothing_is_lost(client: Client, fault: Fault, case: Case, over: Over) -> None:
+    carry_out(client, fault, case, over)
+
+
+@pytest.mark.parametrize(
+    ("mode", "fault", "case", "over"),
+    OTHERS,
+    ids=[f"{fault.name}-{over.name.lower()}-{mode}" for mode, fault, _, over in OTHERS],
+)
+def test_nothing_is_lost_in_another_mode(
+    moving: Moving, tmp_path: Path, mode: str, fault: Fault, case: Case, over: Over
+) -> None:
+    carry_out(Client(moving.to(mode), tmp_path), fault, case, over)
+
+
+def carry_out(client: Client, fault: Fault, case: Case, over: Over) -> None:
+    """One run of a row, and all that is to be said of it."""
     place = Place(client, over, generated(fault.name), case.sent)
     with place.cleanup:
         with faults(client.deployment.ready, *case.rules(place)) as place.seen:
