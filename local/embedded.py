@@ -40,6 +40,13 @@ def clean_environment(folder: Path, **variables: str) -> dict[str, str]:
     return kept | NO_PERSON | own | variables
 
 
+def docker() -> dict[str, str]:
+    """Where the person's Docker is, and its logins: a model's own image runs there."""
+    names = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
+    config = os.environ.get("DOCKER_CONFIG", str(Path.home() / ".docker"))
+    return {name: os.environ[name] for name in names if name in os.environ} | {"DOCKER_CONFIG": config}
+
+
 @contextmanager
 def embedded(
     log: Path, data: Path, port: int, allowed: Path | None = None, keep: Path | None = None
@@ -55,7 +62,7 @@ def embedded(
         command += ["--allowed", str(allowed)]
     if keep is not None:
         command += ["--keep", str(keep)]
-    with started(command, log=log, cwd=ROOT, env=clean_environment(log.parent), spoken=True) as server:
+    with started(command, log=log, cwd=ROOT, env=clean_environment(log.parent, **docker()), spoken=True) as server:
         yield _ready(server, log)
 
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import aiohttp
 
 from local.clock import Clock
-from local.sagemaker import models, operations
+from local.sagemaker import models, operations, registry
 from local.sagemaker.autoscaling import Scaling
 from local.sagemaker.aws import Aws, Document, Place, Request, Response
 from local.sagemaker.endpoints import Endpoints, describe
@@ -49,6 +49,11 @@ class SageMaker:
             "DescribeModel": lambda store, request: store.model(request["ModelName"]),
             "ListModels": operations.list_models,
             "DeleteModel": operations.delete_model,
+            "CreateModelPackageGroup": registry.create_group,
+            "DescribeModelPackageGroup": lambda store, request: store.group(request["ModelPackageGroupName"]),
+            "CreateModelPackage": registry.create,
+            "DescribeModelPackage": registry.describe,
+            "UpdateModelPackage": registry.update,
             "CreateEndpointConfig": models.create_config,
             "DescribeEndpointConfig": lambda store, request: store.config(request["EndpointConfigName"]),
             "ListEndpointConfigs": operations.list_configs,
@@ -182,9 +187,13 @@ def _resources(place: Place, action: str, document: Document) -> list[str]:
     https://github.com/aws-controllers-k8s/community/issues/1889
     """
     kinds = (("ModelName", "model"), ("EndpointName", "endpoint"), ("EndpointConfigName", "endpoint-config"))
+    if (group := document.get("ModelPackageGroupName")) is not None:
+        return [place.arn("model-package-group", group)]
     if "TransformJobName" in document:
         # The job alone is what CreateTransformJob asks about: its model's role, not the caller, reads and writes.
         return [place.arn("transform-job", document["TransformJobName"])]
+    if (package := document.get("ModelPackageArn") or document.get("ModelPackageName")) is not None:
+        return [package if package.startswith("arn:") else place.arn("model-package", package)]
     named = [place.arn(kind, document[field]) for field, kind in kinds if document.get(field)]
     return named or [document.get("ResourceArn") or "*"]
 

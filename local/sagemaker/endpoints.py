@@ -194,7 +194,7 @@ class Endpoints:
 
     def _variant(self, store: Store, endpoint: Endpoint, variant: Document) -> Variant:
         model = store.model(variant["ModelName"])
-        container, role = container_of(model), model.get("ExecutionRoleArn")
+        container, role = container_of(store, model), model.get("ExecutionRoleArn")
         name, group = variant["VariantName"], f"/aws/sagemaker/Endpoints/{endpoint.name}"
         return Variant(
             name=name,

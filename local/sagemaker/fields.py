@@ -12,7 +12,17 @@ from local.sagemaker.errors import unserved
 
 SERVED: dict[str, frozenset[str]] = {
     "CreateModel": frozenset({"ModelName", "PrimaryContainer", "Containers", "ExecutionRoleArn", "Tags"}),
-    "ContainerDefinition": frozenset({"ModelDataUrl", "ModelDataSource", "Environment", "Mode"}),
+    "ContainerDefinition": frozenset(
+        {"ModelDataUrl", "ModelDataSource", "Environment", "Mode", "Image", "ModelPackageName"}
+    ),
+    "CreateModelPackageGroup": frozenset({"ModelPackageGroupName", "ModelPackageGroupDescription", "Tags"}),
+    # Not Tags, which a version does not take, nor what would be checked before it is there (ValidationSpecification).
+    "CreateModelPackage": frozenset(
+        {"ModelPackageGroupName", "InferenceSpecification", "ModelApprovalStatus", "ClientToken"}
+    ),
+    "UpdateModelPackage": frozenset({"ModelPackageArn", "ModelApprovalStatus", "ApprovalDescription"}),
+    "InferenceSpecification": frozenset({"Containers"}),
+    "ModelPackageContainerDefinition": frozenset({"Image", "ModelDataUrl", "ModelDataSource", "Environment"}),
     "CreateEndpointConfig": frozenset(
         {
             "EndpointConfigName",
@@ -80,8 +90,32 @@ SERVED: dict[str, frozenset[str]] = {
 RECORDED: dict[str, frozenset[str]] = {
     # There is no network between the model server and its caller, and nothing here to isolate it from.
     "CreateModel": frozenset({"VpcConfig", "EnableNetworkIsolation"}),
-    # The server is always the same program: it serves what is in the archive, whatever the image's name.
-    "ContainerDefinition": frozenset({"Image", "ImageConfig", "ContainerHostname"}),
+    "ContainerDefinition": frozenset({"ImageConfig", "ContainerHostname"}),
+    "CreateModelPackageGroup": frozenset(),
+    # What people are told of a model, and what other tools read.
+    "CreateModelPackage": frozenset(
+        {
+            "ModelPackageDescription",
+            "CustomerMetadataProperties",
+            "MetadataProperties",
+            "ModelMetrics",
+            "Domain",
+            "Task",
+        }
+    ),
+    "UpdateModelPackage": frozenset({"CustomerMetadataProperties"}),
+    # Any request's type is passed on to the model; this machine is every instance type.
+    "InferenceSpecification": frozenset(
+        {
+            "SupportedContentTypes",
+            "SupportedResponseMIMETypes",
+            "SupportedRealtimeInferenceInstanceTypes",
+            "SupportedTransformInstanceTypes",
+        }
+    ),
+    "ModelPackageContainerDefinition": frozenset(
+        {"ContainerHostname", "Framework", "FrameworkVersion", "NearestModelName"}
+    ),
     # Disks are this machine's, so is their encryption; metrics are not published.
     "CreateEndpointConfig": frozenset(
         {"KmsKeyId", "VpcConfig", "EnableNetworkIsolation", "ExecutionRoleArn", "MetricsConfig"}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import aiohttp
 
-from local.sagemaker import archive
+from local.sagemaker import archive, requirements
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 5.0
@@ -123,7 +123,7 @@ class Instance:
 async def start(data: bytes | None, environment: Mapping[str, str], region: str, log: OnLine) -> Instance:
     """Unpacks the model and starts its server, without waiting until it answers.
 
-    Raises `UnsafeArchive` for an archive that cannot be unpacked.
+    Raises `UnsafeArchive` for an archive that cannot be unpacked, and `UnmetRequirement`.
     """
     folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="sluice-instance-"))
     try:
@@ -131,6 +131,7 @@ async def start(data: bytes | None, environment: Mapping[str, str], region: str,
         model.mkdir()
         if data is not None:
             await asyncio.to_thread(archive.extract, data, model)
+            requirements.check(model)
         return await _start_process(folder, model, environment, region, log)
     except BaseException:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

@@ -24,6 +24,8 @@ def dump(sagemaker: SageMaker) -> Json:
                 "account": store.place.account,
                 "region": store.place.region,
                 "models": store.models,
+                "groups": store.groups,
+                "packages": store.packages,
                 "configs": store.configs,
                 "tags": store.tags,
                 "endpoints": [{"name": it.name, "config": it.config, "created": it.created} for it in endpoints],
@@ -39,7 +41,7 @@ async def restore(sagemaker: SageMaker, kept: Json) -> None:
     for known in kept:
         place = Place(known["account"], known["region"])
         store, scaling = sagemaker.store(place), sagemaker.scaling(place)
-        for name in ("models", "configs", "tags"):
+        for name in ("models", "groups", "packages", "configs", "tags"):
             getattr(store, name).update(known[name])
         with ministack.scope(place.account, place.region):
             for endpoint in known["endpoints"]:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from local.sagemaker import registry
 from local.sagemaker.aws import Aws, Document, partition
 from local.sagemaker.errors import invalid, unserved
 from local.sagemaker.fields import refuse_unserved
@@ -30,7 +31,10 @@ def create_model(store: Store, aws: Aws, request: Document) -> Document:
     arn = store.place.arn("model", name)
     if name.lower() in store.models:
         raise invalid(f'Cannot create already existing model "{arn}".')
-    container = container_of(request)
+    for given in request.get("Containers") or [request.get("PrimaryContainer") or {}]:
+        if name_of_package := given.get("ModelPackageName"):
+            registry.check_approved(store, name_of_package)
+    container = container_of(store, request)
     if container.data is not None:
         _check_access(store, aws, request.get("ExecutionRoleArn"), *container.data)
     kept = {key: value for key, value in request.items() if key != "Tags" and value is not None}
@@ -39,7 +43,7 @@ def create_model(store: Store, aws: Aws, request: Document) -> Document:
     return {"ModelArn": arn}
 
 
-def container_of(model: Document) -> Container:
+def container_of(store: Store, model: Document) -> Container:
     """The one container of a model. Raises `ValidationException` for none, several, or one not served."""
     containers = model.get("Containers") or []
     if model.get("PrimaryContainer") is not None:
@@ -52,6 +56,7 @@ def container_of(model: Document) -> Container:
     refuse_unserved("ContainerDefinition", container)
     if container.get("Mode", "SingleModel") != "SingleModel":
         raise unserved(f"Mode {container['Mode']}")
+    container = registry.container_in(store, container)
     if not container.get("Image"):
         raise invalid("Image must be specified for a container that is not a model package.")
     return Container(container["Image"], _data_of(container), container.get("Environment") or {})

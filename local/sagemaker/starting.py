@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from local.sagemaker import instance
+from local.sagemaker import containers
 from local.sagemaker.aws import Aws, Place
 from local.sagemaker.instance import Instance
 from local.sagemaker.models import PRINCIPAL, Container
 
 
 async def start(aws: Aws, place: Place, container: Container, role: str | None, group: str, stream: str) -> Instance:
-    """A server that loads its model. Raises what `instance.start` and `Aws.read_object` raise."""
+    """A server that loads its model. Raises what `containers.start` and `Aws.read_object` raise."""
     data = None if container.data is None else await asyncio.to_thread(aws.read_object, *container.data)
 
     def log(line: str) -> None:
@@ -22,4 +22,4 @@ async def start(aws: Aws, place: Place, container: Container, role: str | None, 
                 session = aws.role_session(role, "SageMaker", service=PRINCIPAL, source_arn=place.source_arn)
                 aws.log(session.access_key, group, stream, line)
 
-    return await instance.start(data, container.environment, place.region, log)
+    return await containers.start(container.image, data, container.environment, place.region, log)

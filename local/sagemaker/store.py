@@ -44,6 +44,9 @@ class Store:
 
     place: Place
     models: dict[str, Document] = field(default_factory=dict)
+    groups: dict[str, Document] = field(default_factory=dict)
+    packages: dict[str, Document] = field(default_factory=dict)
+    """Versions of the Model Registry, by `group/version`."""
     configs: dict[str, Document] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     transforms: dict[str, TransformJob] = field(default_factory=dict)
@@ -53,6 +56,18 @@ class Store:
         """Raises AWS's error for a name that is none."""
         if (found := self.models.get(name.lower())) is None:
             raise invalid(f'Could not find model "{self.place.arn("model", name)}".')
+        return found
+
+    def group(self, name: str) -> Document:
+        if (found := self.groups.get(name.lower())) is None:
+            raise invalid(f"ModelPackageGroup {self.place.arn('model-package-group', name)} does not exist.")
+        return found
+
+    def package(self, name: str) -> Document:
+        """A version by its ARN, or by `group/version`."""
+        own = name.lower().removeprefix(self.place.arn("model-package", ""))
+        if (found := self.packages.get(own)) is None:
+            raise invalid(f"ModelPackage {name} does not exist.")
         return found
 
     def config(self, name: str) -> Document:
@@ -70,6 +85,7 @@ class Store:
         kind, _, name = arn.rsplit(":", 1)[-1].partition("/")
         kept: dict[str, Iterable[str]] = {
             "model": self.models,
+            "model-package-group": self.groups,
             "endpoint-config": self.configs,
             "endpoint": self.endpoints,
             "transform-job": self.transforms,

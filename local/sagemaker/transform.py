@@ -144,7 +144,7 @@ class _Work:
             await asyncio.gather(*(server.stop() for server in servers))
 
     async def _start(self, servers: list[Instance]) -> None:
-        container, role = container_of(self.model), self.model.get("ExecutionRoleArn")
+        container, role = container_of(self.store, self.model), self.model.get("ExecutionRoleArn")
         environment = {**container.environment, **(self.job.request.get("Environment") or {})}
         container, stream = replace(container, environment=environment), f"{self.job.name}/local"
         count = min(self.job.request["TransformResources"]["InstanceCount"], MAX_INSTANCES)

@@ -23,6 +23,7 @@ from local.sagemaker.aws import Document, Place
 from local.sagemaker.control import SageMaker
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
+IMAGE = "763104351884.dkr.ecr.eu-central-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312-ubuntu22.04-sagemaker"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/serving"
 MODEL = Path(__file__).parents[3] / "model"
 ECHO = """
@@ -155,7 +156,7 @@ class Cloud:
     def put_model(self, name: str, data: bytes, environment: dict[str, str] | None = None) -> None:
         """Stores an archive and creates a model of it."""
         self.memory.objects["models", f"{name}.tar.gz"] = data
-        container = {"Image": "image", "ModelDataUrl": f"s3://models/{name}.tar.gz"}
+        container = {"Image": IMAGE, "ModelDataUrl": f"s3://models/{name}.tar.gz"}
         if environment:
             container["Environment"] = environment  # type: ignore[assignment]  # a map beside texts
         self.client("sagemaker").create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE)

@@ -11,7 +11,7 @@ import pytest
 
 from local.sagemaker.cloudformation import Endpoints, Named
 from local.sagemaker.scaling_resources import Policies, Targets
-from tests.local.sagemaker.around import ACCOUNT, ECHO, REGION, ROLE, Cloud, program, variant_of
+from tests.local.sagemaker.around import ACCOUNT, ECHO, IMAGE, REGION, ROLE, Cloud, program, variant_of
 
 ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:"
 BROKEN = program("def model_fn(model_dir): raise RuntimeError('weights are missing')")
@@ -57,7 +57,7 @@ def types(cloud: Cloud) -> Types:
 
 
 def model(data: str = "good", **more: Any) -> dict[str, Any]:
-    container = {"Image": "image", "ModelDataUrl": f"s3://models/{data}.tar.gz", **more}
+    container = {"Image": IMAGE, "ModelDataUrl": f"s3://models/{data}.tar.gz", **more}
     return {"PrimaryContainer": container, "ExecutionRoleArn": ROLE}
 
 

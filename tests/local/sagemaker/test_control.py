@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.sagemaker.around import ACCOUNT, REGION, ROLE, Call, Cloud, program, variant_of
+from tests.local.sagemaker.around import ACCOUNT, IMAGE, REGION, ROLE, Call, Cloud, program, variant_of
 
 ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:"
 DATA = program("def model_fn(model_dir): pass")
@@ -33,7 +33,7 @@ def test_a_model_is_described_as_it_was_created_and_its_arn_is_in_lower_case(sag
     assert described["ModelName"] == "Scorer"
     assert described["ExecutionRoleArn"] == ROLE
     assert described["PrimaryContainer"] == {
-        "Image": "image",
+        "Image": IMAGE,
         "ModelDataUrl": "s3://models/Scorer.tar.gz",
         "Environment": {"NAME": "b"},
     }
@@ -72,7 +72,7 @@ def test_what_is_not_there_could_not_be_found(cloud: Cloud, action: str, field: 
 def test_what_is_already_there_cannot_be_created(cloud: Cloud, sagemaker: Any) -> None:
     cloud.put_config("config", {"ModelName": "Scorer"})
     variants = [variant_of(ModelName="Scorer")]
-    container = {"Image": "image"}
+    container = {"Image": IMAGE}
 
     # Names differ only in case from the existing ones: AWS has one of both.
     assert refusal(sagemaker.create_model, ModelName="SCORER", PrimaryContainer=container, ExecutionRoleArn=ROLE) == (
@@ -102,7 +102,7 @@ def test_a_deleted_model_is_gone(sagemaker: Any) -> None:
 def test_model_data_that_the_role_cannot_read_is_refused(cloud: Cloud, sagemaker: Any, change: Any) -> None:
     if "forbidden" in change:
         cloud.memory.forbidden.add((ROLE, "s3:GetObject"))
-    container = {"Image": "image", "ModelDataUrl": change.get("ModelDataUrl", "s3://models/Scorer.tar.gz")}
+    container = {"Image": IMAGE, "ModelDataUrl": change.get("ModelDataUrl", "s3://models/Scorer.tar.gz")}
 
     code, message = refusal(
         sagemaker.create_model,
@@ -132,7 +132,7 @@ def test_a_compressed_model_data_source_is_model_data_too(sagemaker: Any) -> Non
     assert sagemaker.describe_model(ModelName="m")["PrimaryContainer"]["ModelDataSource"]["S3DataSource"] == source
 
 
-IMAGE = {"Image": "i"}
+CONTAINER = {"Image": "i"}
 PREFIX = {"S3Uri": "s3://models/", "S3DataType": "S3Prefix", "CompressionType": "None"}
 
 
@@ -140,13 +140,13 @@ PREFIX = {"S3Uri": "s3://models/", "S3DataType": "S3Prefix", "CompressionType": 
     ("model", "words"),
     [
         ({}, "Either PrimaryContainer or Containers"),
-        ({"Containers": [IMAGE, IMAGE]}, "several Containers"),
+        ({"Containers": [CONTAINER, CONTAINER]}, "several Containers"),
         ({"InferenceExecutionConfig": {"Mode": "Direct"}}, "CreateModel.InferenceExecutionConfig"),
         ({"PrimaryContainer": {}}, "Image must be specified"),
-        ({"PrimaryContainer": {**IMAGE, "Mode": "MultiModel"}}, "Mode MultiModel"),
-        ({"PrimaryContainer": {"ModelPackageName": "p"}}, "ContainerDefinition.ModelPackageName"),
-        ({"PrimaryContainer": {**IMAGE, "ModelDataUrl": "https://x/y"}}, "expected s3://bucket/key"),
-        ({"PrimaryContainer": {**IMAGE, "ModelDataSource": {"S3DataSource": PREFIX}}}, "S3Prefix"),
+        ({"PrimaryContainer": {**CONTAINER, "Mode": "MultiModel"}}, "Mode MultiModel"),
+        ({"PrimaryContainer": {"ModelPackageName": "p"}}, "ModelPackage p does not exist."),
+        ({"PrimaryContainer": {**CONTAINER, "ModelDataUrl": "https://x/y"}}, "expected s3://bucket/key"),
+        ({"PrimaryContainer": {**CONTAINER, "ModelDataSource": {"S3DataSource": PREFIX}}}, "S3Prefix"),
     ],
 )
 def test_a_model_that_is_not_served_is_refused_by_name(cloud: Cloud, model: Any, words: str) -> None:
@@ -223,7 +223,7 @@ def test_tags_are_added_changed_listed_and_deleted(sagemaker: Any) -> None:
 
 def test_tags_can_come_with_the_resource_and_go_with_it(cloud: Cloud) -> None:
     sagemaker, tags = cloud.client("sagemaker"), [{"Key": "team", "Value": "ml"}]
-    arguments = {"ModelName": "m", "PrimaryContainer": IMAGE, "ExecutionRoleArn": ROLE}
+    arguments = {"ModelName": "m", "PrimaryContainer": CONTAINER, "ExecutionRoleArn": ROLE}
 
     arn = sagemaker.create_model(**arguments, Tags=tags)["ModelArn"]
     assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == tags
@@ -247,7 +247,7 @@ def test_tags_can_come_with_the_resource_and_go_with_it(cloud: Cloud) -> None:
 def test_each_action_needs_its_permission(cloud: Cloud, action: str, call: str, resource: str) -> None:
     cloud.memory.forbidden.add(("AKIATEST", action))
     parameters: dict[str, dict[str, Any]] = {
-        "create_model": {"ModelName": "New", "ExecutionRoleArn": ROLE, "PrimaryContainer": IMAGE},
+        "create_model": {"ModelName": "New", "ExecutionRoleArn": ROLE, "PrimaryContainer": CONTAINER},
         "describe_model": {"ModelName": "New"},
         "list_models": {},
         "list_tags": {"ResourceArn": f"{ARN}model/new"},

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from local import ministack
 from local import sagemaker as sagemaker_here
-from tests.local.sagemaker.around import ECHO, MODEL, program, sample_model
+from tests.local.sagemaker.around import ECHO, IMAGE, MODEL, program, sample_model
 from tests.local_aws import LocalAws
 
 FAILING = program(ECHO.replace("return json.dumps(prediction), accept", "raise ValueError"))
@@ -52,7 +52,7 @@ def template(bucket: str, key: str) -> dict[str, Any]:
             "AWS::SageMaker::Model",
             {
                 "ExecutionRoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
-                "PrimaryContainer": {"Image": "image", "ModelDataUrl": f"s3://{bucket}/{key}.tar.gz"},
+                "PrimaryContainer": {"Image": IMAGE, "ModelDataUrl": f"s3://{bucket}/{key}.tar.gz"},
             },
         ),
         "Config": ("AWS::SageMaker::EndpointConfig", {"ProductionVariants": [variant]}),

@@ -16,7 +16,7 @@ from local.sagemaker import instance, serverless
 from local.sagemaker.aws import Place
 from local.sagemaker.fleet import Variant
 from local.sagemaker.serverless import ServerlessFleet
-from tests.local.sagemaker.around import ACCOUNT, ECHO, REGION, ROLE, Cloud, program
+from tests.local.sagemaker.around import ACCOUNT, ECHO, IMAGE, REGION, ROLE, Cloud, program
 
 # Answers with its process.
 MODEL = program(
@@ -159,7 +159,7 @@ def test_a_model_with_network_isolation_is_refused(shared: Cloud) -> None:
     shared.memory.objects["models", "isolated"] = MODEL
     shared.client("sagemaker").create_model(
         ModelName="isolated",
-        PrimaryContainer={"Image": "image", "ModelDataUrl": "s3://models/isolated"},
+        PrimaryContainer={"Image": IMAGE, "ModelDataUrl": "s3://models/isolated"},
         ExecutionRoleArn=ROLE,
         EnableNetworkIsolation=True,
     )
