@@ -96,6 +96,14 @@ def put_once(key: str, body: bytes, content_type: str = "application/x-ndjson") 
     """Writes the object if there is none. The same bytes are the same result; others are a conflict.
 
     Raises `contract.ResultConflict`, `S3Unavailable` or botocore's `ClientError`.
+    """
+    if not put_new(key, body, content_type) and read(key) != body:
+        raise ResultConflict(f"expected no object or the same one at s3://{bucket()}/{key}, found other bytes")
+
+
+def put_new(key: str, body: bytes, content_type: str) -> bool:
+    """Writes the object if there is none; whether there was none. Raises `S3Unavailable` or `ClientError`.
+
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
     """
     try:
@@ -103,12 +111,10 @@ def put_once(key: str, body: bytes, content_type: str = "application/x-ndjson") 
     except ClientError as error:
         if code_of(error) != "PreconditionFailed":
             raise explained(error) from error
+        return False
     except UNREACHABLE as error:
         raise S3Unavailable(str(error)) from error
-    else:
-        return
-    if read(key) != body:
-        raise ResultConflict(f"expected no object or the same one at s3://{bucket()}/{key}, found other bytes")
+    return True
 
 
 def code_of(error: ClientError) -> str:

@@ -44,12 +44,13 @@ def handler(event: Json, context: object) -> dict[str, str]:
     """`{"id"}`, once the endpoint has the request: the event is `{"token", "instances"}`.
 
     The answer comes by `lambda_src.resume_inference`, which finds the token under the id. A token is another one
-    at each try, and so is the id. Raises `EndpointUnavailable`, `storage.S3Unavailable` or botocore's `ClientError`.
+    at each try, and so is the id: what lies there already is this task's own.
+    Raises `EndpointUnavailable`, `storage.S3Unavailable` or botocore's `ClientError`.
     """
     identity = hashlib.sha256(event["token"].encode()).hexdigest()[:32]
     source = f"{contract.ASYNC_INPUTS}{identity}.json"
-    storage.put_once(token_key(identity), json.dumps({"token": event["token"]}).encode(), "application/json")
-    storage.put_once(source, json.dumps({"instances": event["instances"]}).encode(), "application/json")
+    storage.put_new(token_key(identity), json.dumps({"token": event["token"]}).encode(), "application/json")
+    storage.put_new(source, json.dumps({"instances": event["instances"]}).encode(), "application/json")
     try:
         client().invoke_endpoint_async(
             EndpointName=os.environ["ENDPOINT"],

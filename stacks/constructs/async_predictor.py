@@ -67,7 +67,7 @@ class AsyncPredictor(Construct):
             environment=bucket,
             delivery=decisions.HEARD_AGAIN,
         )
-        data.grant_store(self.submit.role, f"{ASYNC_INPUTS}*", f"{ASYNC_TOKENS}*")
+        data.grant_write(self.submit.role, f"{ASYNC_INPUTS}*", f"{ASYNC_TOKENS}*")
         endpoint.grant_invoke(self.submit.role)
         data.grant_read(self.resume.role, f"{ASYNC_TOKENS}*", f"{ASYNC_OUTPUTS}*")
         # The token alone says whose task it is: AWS has no narrower form.

@@ -59,6 +59,14 @@ def test_a_batch_is_handed_in_with_its_token_beside_it(data: Bucket, runtime: St
     runtime.assert_no_pending_responses()
 
 
+def test_what_was_handed_in_is_not_read_when_the_same_call_comes_again(data: Bucket, runtime: Stubber) -> None:
+    for _ in range(2):
+        runtime.add_response("invoke_endpoint_async", {"InferenceId": "any"})
+        submit_inference.handler(EVENT, None)
+    assert {method for method, _ in data.asked} == {"PUT"}
+    assert len(data.objects) == 2
+
+
 @pytest.mark.parametrize(
     ("code", "status"), [("ThrottlingException", 400), ("ServiceUnavailable", 503), ("InternalFailure", 500)]
 )
