@@ -75,7 +75,7 @@ SOURCES = (
     Source("ModelRole", "s3:GetObject", r".*/async/in/\*", ASYNC, "data.grant_read"),
     Source("ModelRole", "s3:PutObject", r".*/async/(out|failed)/\*", ASYNC, "data.grant_write"),
     Source("ModelRole", "sns:Publish", "<Model(Answered|Failed)>", ASYNC, "AsyncEndpoint"),
-    Source("AsyncModelSubmitInferenceRole", r"s3:\w+", r".*/async/(in|tokens)/\*", WAITING, "data.grant_store"),
+    Source("AsyncModelSubmitInferenceRole", "s3:PutObject", r".*/async/(in|tokens)/\*", WAITING, "data.grant_write"),
     Source("AsyncModelSubmitInferenceRole", "sagemaker:InvokeEndpointAsync", ".*", WAITING, "endpoint.grant_invoke"),
     Source("AsyncModelResumeInferenceRole", "s3:GetObject", r".*/async/(tokens|out)/\*", WAITING, "data.grant_read"),
     Source("AsyncModelResumeInferenceRole", r"states:\w+", r"\*", WAITING, "AsyncPredictor"),
