@@ -42,8 +42,11 @@ MODES: Mapping[str, str] = {mode: "local" if mode == REALTIME else f"local-{mode
 """Each mode's variant in the stage that runs on a laptop."""
 BRIEF: Mapping[str, Mapping[str, int]] = {ASYNC: {"async_timeout": 2}}
 """What a mode has for tests that wait until a time limit is over: a notification that got lost."""
+FROM_ZERO = "local-from-zero"
+"""The variant in which a queue without requests has no instance."""
 LOCALS: Mapping[str, Settings] = {
-    variant: LOCAL.in_mode(mode, **BRIEF.get(mode, {})) for mode, variant in MODES.items()
+    **{variant: LOCAL.in_mode(mode, **BRIEF.get(mode, {})) for mode, variant in MODES.items()},
+    FROM_ZERO: LOCAL.in_mode(ASYNC, model_instances=0, model_instances_max=2),
 }
 GUARD_RULES = ROOT / "tests" / "gate" / "rules.guard"
 

@@ -22,7 +22,7 @@ from local.ministack.callers import ROOT
 from local.ministack.functions import Function, find_function, replace_executor
 from local.ministack.keeping import note_changes, save_kept
 from local.ministack.log_groups import create_log_group, log_streams, put_log_lines
-from local.ministack.metrics import put_metrics, ringing
+from local.ministack.metrics import alarms_on, put_metrics, ringing
 from local.ministack.place import attach, here, run_on_loop, scope
 from local.ministack.policies import authorize, note_allowed, principal
 from local.ministack.privates import ACCOUNT, REGION
@@ -44,6 +44,7 @@ __all__ = [
     "RoleError",
     "add_resource_type",
     "add_service",
+    "alarms_on",
     "app",
     "attach",
     "authorize",

@@ -34,3 +34,9 @@ def ringing(alarms: Sequence[str]) -> list[str]:
     """Those of the named alarms that are in the state ALARM."""
     known = {name: cloudwatch._alarms.get(name) or cloudwatch._composite_alarms.get(name) for name in alarms}
     return [name for name, alarm in known.items() if alarm and alarm["StateValue"] == "ALARM"]
+
+
+def alarms_on(action: str) -> list[dict[str, Any]]:
+    """The alarms that carry an action, an ARN, out when they ring."""
+    alarms = cloudwatch._alarms.values()
+    return [it for it in alarms if action in it.get("AlarmActions", ()) and it.get("ActionsEnabled", True)]

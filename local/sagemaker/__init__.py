@@ -42,6 +42,10 @@ def install() -> None:
             with ministack.scope(place.account, place.region):
                 return ministack.ringing(alarms)
 
+        def alarms_on(self, place: Place, action: str) -> list[dict[str, Any]]:
+            with ministack.scope(place.account, place.region):
+                return ministack.alarms_on(action)
+
         def log(self, access_key: str, group: str, stream: str, line: str) -> None:
             account, region = ministack.here()
             lines = [(int(time.time() * 1000), line)]

@@ -8,6 +8,7 @@ import contextvars
 import json
 import time
 import uuid
+from collections import deque
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -63,7 +64,7 @@ class Queue:
     def __init__(self, place: Place, endpoint: Endpoint, aws: Aws, ask: Ask) -> None:
         self._place, self._endpoint, self._aws, self._ask = place, endpoint, aws, ask
         self._busy = 0
-        self._turn = asyncio.Condition()
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._work: set[asyncio.Task[None]] = set()
 
     def add(self, request: Request) -> Response:
@@ -79,34 +80,50 @@ class Queue:
 
     @property
     def capacity(self) -> int:
-        """How many requests the endpoint's instances take at once, as it is configured now."""
-        config = self._endpoint.config
-        client = config["AsyncInferenceConfig"].get("ClientConfig") or {}
-        instances = sum(variant["InitialInstanceCount"] for variant in config["ProductionVariants"])
+        """How many requests the endpoint takes at once, as it is configured now and with the instances it has."""
+        client = self._endpoint.config["AsyncInferenceConfig"].get("ClientConfig") or {}
+        instances = sum(variant.count for variant in self._endpoint.fleet.variants) if self._endpoint.fleet else 0
         return int(client.get("MaxConcurrentInvocationsPerInstance", CONCURRENCY) * instances)
+
+    @property
+    def backlog(self) -> int:
+        """How many requests wait or are worked on."""
+        return len(self._waiting) + self._busy
+
+    def admit(self) -> None:
+        """Lets requests begin, the oldest first, as many as the instances take."""
+        while self._waiting and self._busy < self.capacity:
+            self._busy += 1
+            self._waiting.popleft().set_result(None)
 
     def close(self) -> list[asyncio.Task[None]]:
         """Forgets every request, those at work too; they are gone when the tasks have ended."""
+        self._waiting.clear()
         for task in self._work:
             task.cancel()
         return list(self._work)
 
     async def _carry_out(self, invocation: Invocation) -> None:
-        async with self._turn:
-            await self._turn.wait_for(lambda: self._busy < self.capacity)
-            self._busy += 1
-        try:
-            await self._answer(invocation)
-        finally:
-            async with self._turn:
+        waits = True
+        while waits:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            self.admit()
+            await turn
+            try:
+                waits = not await self._answer(invocation)
+            finally:
                 self._busy -= 1
-                self._turn.notify_all()
+                self.admit()
 
-    async def _answer(self, invocation: Invocation) -> None:
+    async def _answer(self, invocation: Invocation) -> bool:
+        """Whether something has come of the request; not when the last instance went as it was about to begin."""
         key = self._access_key()
         try:
             content_type = await self._predict(key, invocation)
         except (AwsError, ValueError, LookupError) as problem:
+            if isinstance(problem, AwsError) and problem.code == "ServiceUnavailable" and not self.capacity:
+                return False
             reason = f"ClientError: {problem}"
             if invocation.failure is not None:
                 with contextlib.suppress(ValueError):  # nobody else is there to be told
@@ -114,6 +131,7 @@ class Queue:
             await self._notify(key, invocation, None, reason)
         else:
             await self._notify(key, invocation, {"contentType": content_type, "outputLocation": invocation.output})
+        return True
 
     async def _predict(self, key: str, invocation: Invocation) -> str:
         """Stores the model's answer, and gives its content type."""

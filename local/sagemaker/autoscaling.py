@@ -1,30 +1,39 @@
-"""Application Auto Scaling for endpoints, as records: targets and policies are kept and shown, nothing scales."""
+"""Application Auto Scaling's targets and policies for endpoints; `local.sagemaker.scaler` carries them out."""
 
 from __future__ import annotations
 
 import re
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from local.sagemaker.aws import Document, Place, partition
-from local.sagemaker.errors import AwsError, invalid
+from local.sagemaker.errors import AwsError, invalid, unserved
+from local.sagemaker.policies import Step, Tracking, policy_of
 
 RESOURCE = re.compile(r"endpoint/(?P<endpoint>[^/]+)/variant/(?P<variant>[^/]+)")
+DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 Key = tuple[str, str, str]
 
 
 @dataclass
 class Scaling:
-    """The scalable targets and scaling policies of one account and region."""
+    """The scalable targets and scaling policies of one account and region.
+
+    `registered` is told when there is a target.
+    """
 
     place: Place
+    registered: Callable[[], None] = lambda: None
     targets: dict[Key, Document] = field(default_factory=dict)
     policies: dict[tuple[Key, str], Document] = field(default_factory=dict)
 
     def register(self, request: Document) -> Document:
         """RegisterScalableTarget: makes a target, or changes what is given of one."""
         key = _key(request)
+        if request["ScalableDimension"] != DIMENSION or any((request.get("SuspendedState") or {}).values()):
+            raise unserved(f"A target of {request['ScalableDimension']}, or one that is suspended,")
         known = self.targets.get(key)
         if known is None:
             if "MinCapacity" not in request or "MaxCapacity" not in request:
@@ -34,6 +43,7 @@ class Scaling:
         if target["MinCapacity"] > target["MaxCapacity"]:
             raise invalid("Maximum capacity cannot be less than minimum capacity")
         self.targets[key] = target
+        self.registered()
         return {"ScalableTargetARN": target["ScalableTargetARN"]}
 
     def deregister(self, request: Document) -> Document:
@@ -50,8 +60,9 @@ class Scaling:
         return {"ScalableTargets": [target for target in found if _asked(target, request)]}
 
     def put_policy(self, request: Document) -> Document:
-        """PutScalingPolicy: makes or changes a policy of a target."""
+        """PutScalingPolicy: makes or changes a policy of a target. Refuses one that would not be carried out."""
         key, name = self._existing(request), request["PolicyName"]
+        _read(request)
         known = self.policies.get((key, name))
         if known is None:
             arn = self._arn("scalingPolicy", f"{uuid.uuid4()}:resource/sagemaker/{key[1]}:policyName/{name}", ":")
@@ -73,6 +84,10 @@ class Scaling:
             if (names is None or policy["PolicyName"] in names) and resource in (None, policy["ResourceId"])
         ]
         return {"ScalingPolicies": [policy for policy in found if _asked(policy, request)]}
+
+    def policies_of(self, key: Key) -> dict[str, Tracking | Step]:
+        """The policies of a target by ARN."""
+        return {policy["PolicyARN"]: _read(policy) for (of, _), policy in self.policies.items() if of == key}
 
     def of_endpoint(self, name: str) -> list[Document]:
         """The targets on the variants of an endpoint."""
@@ -103,6 +118,10 @@ def _key(request: Document) -> Key:
     if not RESOURCE.fullmatch(request["ResourceId"]):
         raise invalid(f"Unsupported resource {request['ResourceId']}: expected endpoint/<name>/variant/<name>.")
     return request["ServiceNamespace"], request["ResourceId"], request["ScalableDimension"]
+
+
+def _read(policy: Document) -> Tracking | Step:
+    return policy_of(policy, policy["ResourceId"].split("/")[1])
 
 
 def _words(key: Key) -> str:

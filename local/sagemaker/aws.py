@@ -77,6 +77,10 @@ class Aws(Protocol):
         """Those of the named CloudWatch alarms that are in the state ALARM."""
         ...
 
+    def alarms_on(self, place: Place, action: str) -> list[dict[str, Any]]:
+        """The CloudWatch alarms that carry an action out, as DescribeAlarms shows them."""
+        ...
+
     def log(self, access_key: str, group: str, stream: str, line: str) -> None:
         """Appends a line to a log group as the key's owner, if that may do so; here and now (`ministack.here`)."""
 

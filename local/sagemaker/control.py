@@ -10,12 +10,13 @@ import aiohttp
 
 from local.clock import Clock
 from local.sagemaker import models, operations, registry
-from local.sagemaker.autoscaling import Scaling
+from local.sagemaker.autoscaling import RESOURCE, Scaling
 from local.sagemaker.aws import Aws, Document, Place, Request, Response
 from local.sagemaker.endpoints import Endpoints, describe
 from local.sagemaker.errors import AwsError, denied, invalid
 from local.sagemaker.metrics import Metrics
 from local.sagemaker.runtime import SECONDS, Runtime
+from local.sagemaker.scaler import Scaler
 from local.sagemaker.shapes import check, input_shape, service_model
 from local.sagemaker.store import Store
 from local.sagemaker.transform import TransformJobs
@@ -30,7 +31,7 @@ NO_DEREGISTER = (
 
 
 class SageMaker:
-    """The control plane, the runtime and the scaling records of every account and region.
+    """The control plane, the runtime and the scaling of every account and region.
 
     Use on one event loop only; `close()` stops every model server.
     """
@@ -41,9 +42,11 @@ class SageMaker:
         self._stores: dict[Place, Store] = {}
         self._scaling: dict[Place, Scaling] = {}
         self.metrics = Metrics(aws.put_metrics)
-        self.endpoints = Endpoints(aws, self._session, self.metrics, clock or Clock())
+        clock = clock or Clock()
+        self.endpoints = Endpoints(aws, self._session, self.metrics, clock, lambda it: self._runtime.changed(it))
         self.transforms = TransformJobs(aws, self._session)
         self._runtime = Runtime(aws, self._session, self.metrics, invocation_seconds)
+        self.scaler = Scaler(aws, self.endpoints, self.metrics, self._runtime.backlog, clock)
         self._operations: dict[str, Operation] = {
             "CreateModel": lambda store, request: models.create_model(store, aws, request),
             "DescribeModel": lambda store, request: store.model(request["ModelName"]),
@@ -61,7 +64,7 @@ class SageMaker:
             "CreateEndpoint": self.endpoints.create,
             "DescribeEndpoint": lambda store, request: describe(store.endpoint(request["EndpointName"])),
             "ListEndpoints": operations.list_endpoints,
-            "UpdateEndpoint": self.endpoints.update,
+            "UpdateEndpoint": self._update_endpoint,
             "CreateTransformJob": self.transforms.create,
             "DescribeTransformJob": self.transforms.describe,
             "StopTransformJob": self.transforms.stop,
@@ -79,7 +82,10 @@ class SageMaker:
         return list(self._stores.values())
 
     def scaling(self, place: Place) -> Scaling:
-        return self._scaling.setdefault(place, Scaling(place))
+        if place not in self._scaling:
+            scaling = Scaling(place, lambda: self.scaler.watch(self.store(place), scaling))
+            self._scaling[place] = scaling
+        return self._scaling[place]
 
     async def handle(self, request: Request) -> Response:
         """Answers one request that was signed for service `sagemaker`: of the control plane or the runtime."""
@@ -145,11 +151,33 @@ class SageMaker:
 
     async def close(self) -> None:
         """Stops every model server. Nothing can be called afterwards."""
+        await self.scaler.close()
         await self.transforms.close()
         await self._runtime.close()
         await self.endpoints.close()
         if self._client is not None:
             await self._client.close()
+
+    def _update_endpoint(self, store: Store, request: Document) -> Document:
+        """UpdateEndpoint, which leaves variants that scale, and their instance types, as they are.
+
+        https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-scaling-update.html; its wording is not confirmed.
+        """
+        now, new = (
+            {variant["VariantName"]: variant for variant in config["ProductionVariants"]}
+            for config in (
+                store.endpoint(request["EndpointName"]).config,
+                store.config(request["EndpointConfigName"]),
+            )
+        )
+        for target in self.scaling(store.place).of_endpoint(request["EndpointName"]):
+            name = RESOURCE.sub(r"\g<variant>", target["ResourceId"])
+            if name in now and new.get(name, {}).get("InstanceType") != now[name].get("InstanceType"):
+                raise invalid(
+                    f'Variant(s) "[{name}]" must be deregistered as scalable targets with AutoScaling before they can '
+                    "be removed or have their instance type updated."
+                )
+        return self.endpoints.update(store, request)
 
     def _session(self) -> aiohttp.ClientSession:
         if self._client is None:

@@ -35,11 +35,20 @@ IN_PROGRESS = frozenset({"Creating", "Updating", "RollingBack", "Deleting", "Sys
 class Endpoints:
     """Creates, updates and deletes endpoints; the servers start and stop in the background."""
 
-    def __init__(self, aws: Aws, session: Callable[[], aiohttp.ClientSession], metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        aws: Aws,
+        session: Callable[[], aiohttp.ClientSession],
+        metrics: Metrics,
+        clock: Clock,
+        changed: Callable[[Endpoint], None],
+    ) -> None:
+        """`changed` is told of an endpoint when it may have other servers than before."""
         self._aws = aws
         self._session = session
         self._metrics = metrics
         self._clock = clock
+        self._changed = changed
         self._work: dict[Endpoint, asyncio.Task[None]] = {}
         self._fleets: set[Servers] = set()
 
@@ -86,6 +95,17 @@ class Endpoints:
         self._begin(endpoint, self._update(endpoint, config, fleet, steps, ringing))
         return {"EndpointArn": endpoint.arn}
 
+    def scale(self, store: Store, endpoint: Endpoint, variant: Variant, count: int) -> None:
+        """Gives a variant so many servers; the endpoint is Updating meanwhile, as AWS shows it. Raises `AwsError`."""
+        self._refuse_in_progress(endpoint)
+        fleet = endpoint.fleet.production if isinstance(endpoint.fleet, Shadowed) else endpoint.fleet
+        if not isinstance(fleet, Fleet):
+            raise invalid(f'Endpoint "{endpoint.arn}" has no instances to scale.')
+        self._refuse_too_many(_running(store), count - variant.count)
+        variant.desired = count
+        endpoint.become("Updating")
+        self._begin(endpoint, self._scale(endpoint, fleet, variant, count))
+
     def delete(self, store: Store, name: str) -> None:
         """The endpoint is Deleting when this returns, and gone when its servers are."""
         endpoint = store.endpoint(name)
@@ -111,10 +131,24 @@ class Endpoints:
         if endpoint.status in IN_PROGRESS:
             raise invalid(f'Cannot update in-progress endpoint "{endpoint.arn}".')
 
+    def _refuse_too_many(self, used: int, delta: int) -> None:
+        if delta > 0 and used + delta > MAX_INSTANCES:
+            raise AwsError(
+                "ResourceLimitExceeded",
+                f"The account-level service limit 'Instances of the embedded AWS' is {MAX_INSTANCES} Instances, with "
+                f"current utilization of {used} Instances and a request delta of {delta} Instances.",
+            )
+
     def _begin(self, endpoint: Endpoint, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, context=contextvars.copy_context())
         self._work[endpoint] = task
-        task.add_done_callback(lambda done: self._work.pop(endpoint) if self._work[endpoint] is done else None)
+
+        def ended(done: asyncio.Task[None]) -> None:
+            if self._work[endpoint] is done:
+                del self._work[endpoint]
+            self._changed(endpoint)
+
+        task.add_done_callback(ended)
 
     async def _create(self, endpoint: Endpoint, fleet: Servers) -> None:
         try:
@@ -152,6 +186,14 @@ class Endpoints:
             self._fleets.discard(old)
         endpoint.become("InService")
 
+    async def _scale(self, endpoint: Endpoint, fleet: Fleet, variant: Variant, count: int) -> None:
+        try:
+            await fleet.scale(variant, count)
+        except ServerFailed as error:
+            endpoint.become("InService", str(error)[:MAX_REASON])
+        else:
+            endpoint.become("InService")
+
     async def _delete(self, store: Store, endpoint: Endpoint) -> None:
         if endpoint.fleet is not None:
             await endpoint.fleet.stop()
@@ -174,18 +216,7 @@ class Endpoints:
             variant = self._variant(store, endpoint, variants[0])
             return ServerlessFleet(variant, serverless["MaxConcurrency"], self._session())
         delta = sum(variant["InitialInstanceCount"] for variant in [*variants, *(shadows or [])])
-        used = sum(
-            len(variant.instances)
-            for other in store.endpoints.values()
-            if other.fleet and other is not endpoint
-            for variant in other.fleet.variants
-        )
-        if used + delta > MAX_INSTANCES:
-            raise AwsError(
-                "ResourceLimitExceeded",
-                f"The account-level service limit 'Instances of the embedded AWS' is {MAX_INSTANCES} Instances, with "
-                f"current utilization of {used} Instances and a request delta of {delta} Instances.",
-            )
+        self._refuse_too_many(_running(store, endpoint), delta)
         production = Fleet([self._variant(store, endpoint, variant) for variant in variants], self._session())
         if not shadows:
             return production
@@ -207,6 +238,12 @@ class Endpoints:
         )
 
 
+def _running(store: Store, but: Endpoint | None = None) -> int:
+    """How many servers the endpoints of a place have, all but one."""
+    fleets = [endpoint.fleet for endpoint in store.endpoints.values() if endpoint.fleet and endpoint is not but]
+    return sum(len(variant.instances) for fleet in fleets for variant in fleet.variants)
+
+
 def retained(endpoint: Endpoint, config: Document, request: Document) -> list[Document]:
     """The variants to start: the configuration's, or with the counts and weights that now serve, if asked so.
 
@@ -221,8 +258,9 @@ def retained(endpoint: Endpoint, config: Document, request: Document) -> list[Do
     for variant in variants:
         current = serving.get(variant["VariantName"])
         properties: Document = {}
-        if current and current.count and "DesiredInstanceCount" not in excluded:
-            properties["InitialInstanceCount"] = current.count
+        counted = "InitialInstanceCount" in variant and not isinstance(endpoint.fleet, ServerlessFleet)
+        if current and counted and "DesiredInstanceCount" not in excluded:
+            properties["InitialInstanceCount"] = current.desired
         if current and "DesiredWeight" not in excluded:
             properties["InitialVariantWeight"] = current.weight
         kept.append({**variant, **properties})
@@ -259,7 +297,7 @@ def _summary(variant: Variant, serverless: Document | None = None) -> Document:
         "DeployedImages": [{"SpecifiedImage": variant.image, "ResolvedImage": variant.image}],
         "CurrentWeight": variant.weight,
         "DesiredWeight": variant.weight,
-        "CurrentInstanceCount": len(variant.instances) if variant.count else 0,
-        "DesiredInstanceCount": variant.count,
+        "CurrentInstanceCount": 0 if serverless else len(variant.instances),
+        "DesiredInstanceCount": variant.desired,
         **({"CurrentServerlessConfig": serverless} if serverless else {}),
     }

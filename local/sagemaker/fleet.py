@@ -32,7 +32,10 @@ class Busy(Exception):
 
 @dataclass(eq=False)
 class Variant:
-    """A share of an endpoint's traffic, and the equal servers that answer it."""
+    """A share of an endpoint's traffic, and the equal servers that answer it.
+
+    `count` is how many servers it has, `desired` how many it is to have: they differ while it scales.
+    """
 
     name: str
     weight: float
@@ -44,6 +47,10 @@ class Variant:
     startup_seconds: float = DEFAULT_STARTUP_SECONDS
     instances: list[Instance] = field(default_factory=list)
     credit: float = 0.0
+    desired: int = -1
+
+    def __post_init__(self) -> None:
+        self.desired = self.count
 
 
 class Servers(Protocol):
@@ -127,12 +134,31 @@ class Fleet:
         finally:
             chosen[1].busy -= 1
 
+    async def scale(self, variant: Variant, count: int) -> None:
+        """Starts servers of the variant, or stops the least busy ones after their requests, until it has so many.
+
+        Raises `ServerFailed` when one does not come up; those that did serve on.
+        """
+        variant.desired = count
+        variant.instances.sort(key=lambda instance: -instance.busy)
+        surplus = variant.instances[count:]
+        del variant.instances[count:]
+        self._dead += surplus
+        added = max(count - variant.count, 0)
+        variant.count = min(variant.count, count)
+        await _idle(surplus)
+        await asyncio.gather(*(instance.stop() for instance in surplus))
+        self._dead = [instance for instance in self._dead if instance not in surplus]
+        outcomes = await asyncio.gather(*(self._add(variant) for _ in range(added)), return_exceptions=True)
+        failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        variant.count += added - len(failed)
+        variant.desired = variant.count
+        if failed:
+            raise failed[0]
+
     async def drain(self) -> None:
         """Stops every server after the requests under way."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
-                while any(instance.busy for variant in self.variants for instance in variant.instances):
-                    await asyncio.sleep(0.05)
+        await _idle([instance for variant in self.variants for instance in variant.instances])
         await self.stop()
 
     async def stop(self) -> None:
@@ -164,9 +190,19 @@ class Fleet:
     async def _replace(self, variant: Variant, dead: Instance) -> None:
         await dead.stop()
         self._dead.remove(dead)
+        if len(variant.instances) >= variant.count:
+            return  # it was scaled in meanwhile
         # A model that no longer loads stays away; the others go on, and the log says why.
         with contextlib.suppress(ServerFailed):
             await self._add(variant)
+
+
+async def _idle(instances: list[Instance]) -> None:
+    """Returns when they have no request under way, or have had time enough for it."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while any(instance.busy for instance in instances):
+                await asyncio.sleep(0.05)
 
 
 async def healthy(variant: Variant, session: aiohttp.ClientSession) -> Instance:

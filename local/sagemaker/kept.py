@@ -50,6 +50,9 @@ async def restore(sagemaker: SageMaker, kept: Json) -> None:
             await sagemaker.endpoints.settled(endpoint)
         scaling.targets.update({(key[0], key[1], key[2]): target for key, target in known["targets"]})
         scaling.policies.update({((key[0], key[1], key[2]), name): policy for key, name, policy in known["policies"]})
+        if scaling.targets:
+            with ministack.scope(place.account, place.region):
+                scaling.registered()
 
 
 def _create(sagemaker: SageMaker, place: Place, known: Json) -> None:

@@ -34,14 +34,21 @@ class Metrics:
         self._publish = publish
         self._counts: dict[tuple[Place, str, str], _Counts] = {}
         self._published = time.monotonic()
+        self._loads: dict[tuple[Place, str, str], tuple[int, float]] = {}
 
     def add(self, place: Place, endpoint: str, variant: str, status: int, seconds: float) -> None:
         """One invocation: how the model answered it, and how long it took."""
         counts = self._counts.setdefault((place, endpoint, variant), _Counts())
         counts.statuses[status // 100] += 1
         counts.latencies.append(seconds * 1e6)
+        calls, busy = self._loads.get((place, endpoint, variant), (0, 0.0))
+        self._loads[place, endpoint, variant] = calls + 1, busy + seconds
         if time.monotonic() - self._published > SECONDS:
             self.flush()
+
+    def load(self, place: Place, endpoint: str, variant: str) -> tuple[int, float]:
+        """How many invocations ended since this was last asked, and how many seconds they took together."""
+        return self._loads.pop((place, endpoint, variant), (0, 0.0))
 
     def flush(self) -> None:
         """Publishes what was counted since the last time."""

@@ -88,6 +88,16 @@ class Runtime:
             self._queues[endpoint] = Queue(store.place, endpoint, self._aws, self.ask)
         return self._queues[endpoint].add(request)
 
+    def backlog(self, endpoint: Endpoint) -> int:
+        """How many requests an asynchronous endpoint has in its queue, those that are worked on among them."""
+        queue = self._queues.get(endpoint)
+        return queue.backlog if queue is not None else 0
+
+    def changed(self, endpoint: Endpoint) -> None:
+        """The endpoint may have other servers now: what waits for one may begin."""
+        if (queue := self._queues.get(endpoint)) is not None:
+            queue.admit()
+
     def forget(self, endpoint: Endpoint) -> list[asyncio.Task[None]]:
         """Ends what an asynchronous endpoint has in its queue; it has ended when the tasks have."""
         queue = self._queues.pop(endpoint, None)

@@ -1,4 +1,4 @@
-"""Application Auto Scaling's resource types for stacks: ScalableTarget and ScalingPolicy, as records.
+"""Application Auto Scaling's resource types for stacks: ScalableTarget and ScalingPolicy.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-applicationautoscaling-scalabletarget.html
 """

@@ -10,9 +10,9 @@ import pytest
 
 from lambda_src.contract import request_prefix
 from model import examples, train
-from tests.e2e.deployment import Deployment
-from tests.e2e.updates import Moving, circuit
-from tests.synthesis import MODES
+from tests.e2e.deployment import Deployment, until
+from tests.e2e.updates import UPDATED, Moving, circuit
+from tests.synthesis import FROM_ZERO, MODES
 
 STACK = "InferenceStack"
 KINDS = (
@@ -51,6 +51,46 @@ def test_every_mode_is_updated_to_every_other_with_its_data_and_without_a_trace_
             found = versions(now)
             assert kept.items() <= found.items(), "an object that was there has changed"
             kept = found
+
+
+def test_a_queue_without_requests_has_no_instance_and_a_request_starts_one(moving: Moving) -> None:
+    now = moving.to(FROM_ZERO)
+    until(lambda: instances(now), lambda found: found == {"Current": 0, "Desired": 0})
+    assert len(predictions(now)) == len(RECORDS)
+    until(lambda: instances(now), lambda found: found["Current"] == 0)
+
+
+def test_another_instance_type_of_what_scales_is_another_endpoint_and_would_be_refused_in_place(moving: Moving) -> None:
+    now = moving.to(FROM_ZERO)
+    template = json.dumps(now.assembly.stacks[STACK].template)
+    before, other_type = endpoints(now), template.replace("ml.m5.large", "ml.c5.large")
+
+    status, reasons = moving.edit(STACK, other_type)
+    assert status == "UPDATE_ROLLBACK_COMPLETE"
+    assert any("must be deregistered as scalable targets with AutoScaling" in reason for reason in reasons)
+    assert endpoints(now) == before
+
+    status, reasons = moving.edit(STACK, other_type.replace("EndpointMlM5Large", "EndpointMlC5Large"))
+    assert status == UPDATED, reasons
+    (endpoint,) = endpoints(now) - before
+    assert served(now) == declared(now)
+    scaling = now.client("application-autoscaling")
+    (target,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    assert target["ResourceId"] == f"endpoint/{endpoint}/variant/AllTraffic"
+    policies = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    assert {(it["PolicyName"], it["ResourceId"]) for it in policies} == {
+        ("Backlog", target["ResourceId"]),
+        ("FromZero", target["ResourceId"]),
+    }
+    moving.now = Deployment(now.ready, now.folder, now.updated)  # the endpoint has another name
+    assert len(predictions(moving.now)) == len(RECORDS)
+
+
+def instances(deployment: Deployment) -> dict[str, int]:
+    """How many instances the endpoint has, and is to have."""
+    name = deployment.outputs[STACK]["EndpointName"]
+    (variant,) = deployment.client("sagemaker").describe_endpoint(EndpointName=name)["ProductionVariants"]
+    return {kind: variant[f"{kind}InstanceCount"] for kind in ("Current", "Desired")}
 
 
 def declared(deployment: Deployment) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
 import json
 import zipfile
@@ -29,13 +30,13 @@ class Moving:
     _published: set[str] = field(default_factory=set)
 
     def to(self, mode: str) -> Deployment:
-        """Both stacks in this mode, which may be theirs already.
+        """Both stacks in this mode, or this variant, which may be theirs already.
 
         Raises CloudFormation's `ClientError`, or `AssertionError` with its reasons.
         """
         if mode == self.mode:
             return self.now
-        assembly = self.synthesized(MODES[mode])
+        assembly = self.synthesized(MODES.get(mode, mode))
         templates = self._publish(assembly.folder)
         cloudformation = self.now.client("cloudformation")
         for stack in STACKS:
@@ -52,6 +53,19 @@ class Moving:
         self.now = Deployment(self.now.ready, self.now.folder, updated=assembly.folder)
         self.mode = mode
         return self.now
+
+    def edit(self, stack: str, template: str) -> tuple[str, list[str]]:
+        """The stack with a template of one's own: the status that the update ends in, and the events' reasons."""
+        self.mode = ""
+        body = template.encode()
+        (bucket,) = [it["Name"] for it in self.now.client("s3").list_buckets()["Buckets"] if "assets" in it["Name"]]
+        key = hashlib.sha256(body).hexdigest()
+        self.now.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+        self.now.client("cloudformation").update_stack(
+            StackName=stack, TemplateURL=f"{self.now.ready.endpoint}/{bucket}/{key}", Capabilities=["CAPABILITY_IAM"]
+        )
+        status = until(lambda: self._status(stack), lambda status: not status.endswith("IN_PROGRESS"))
+        return status, self._reasons(stack)
 
     def _status(self, stack: str) -> str:
         (found,) = self.now.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]

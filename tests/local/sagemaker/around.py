@@ -54,6 +54,7 @@ class Memory:
     lines: list[tuple[str, str, str]] = field(default_factory=list)
     metrics: list[Document] = field(default_factory=list)
     alarms: set[str] = field(default_factory=set)
+    alarms_described: list[Document] = field(default_factory=list)
     published: list[tuple[str, Document]] = field(default_factory=list)
 
     def authorize(self, access_key: str, action: str, resource: str, *, region: str) -> str | None:
@@ -95,6 +96,9 @@ class Memory:
 
     def ringing(self, place: Place, alarms: Sequence[str]) -> list[str]:
         return [name for name in alarms if name in self.alarms]
+
+    def alarms_on(self, place: Place, action: str) -> list[Document]:
+        return [alarm for alarm in self.alarms_described if action in alarm["AlarmActions"]]
 
     def log(self, access_key: str, group: str, stream: str, line: str) -> None:
         self.lines.append((group, stream, line))

@@ -1,4 +1,4 @@
-"""Application Auto Scaling's records, and what they mean for deleting an endpoint."""
+"""Application Auto Scaling's targets and policies: what is kept, what is refused, and when an endpoint is deleted."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ KEY = {
 TRACKING = {
     "TargetValue": 70.0,
     "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
+}
+
+
+TRACKED = {
+    **KEY,
+    "PolicyName": "p",
+    "PolicyType": "TargetTrackingScaling",
+    "TargetTrackingScalingPolicyConfiguration": TRACKING,
 }
 
 
@@ -62,6 +70,8 @@ def test_targets_are_found_by_resource_and_dimension(scaling: Any) -> None:
         {"ResourceId": "table/t"},
         {"ResourceId": "endpoint/new/variant/v"},
         {"MinCapacity": 5, "MaxCapacity": 4},
+        {"ScalableDimension": "sagemaker:variant:DesiredProvisionedConcurrency"},
+        {"SuspendedState": {"ScheduledScalingSuspended": True}},
     ],
 )
 def test_a_target_that_cannot_be_is_refused(scaling: Any, change: dict[str, Any]) -> None:
@@ -81,11 +91,57 @@ def test_a_policy_belongs_to_a_target_and_goes_with_it(scaling: Any) -> None:
 
     scaling.deregister_scalable_target(**KEY)
     assert scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"] == []
-    assert code(scaling.put_scaling_policy, **policy) == "ObjectNotFoundException"
+    assert code(scaling.put_scaling_policy, **TRACKED) == "ObjectNotFoundException"
+
+
+STEPS = {"AdjustmentType": "ChangeInCapacity", "StepAdjustments": [{"ScalingAdjustment": 1}]}
+OTHER = {
+    "Namespace": "AWS/SageMaker",
+    "MetricName": "ApproximateBacklogSizePerInstance",
+    "Dimensions": [{"Name": "EndpointName", "Value": "another"}],
+    "Statistic": "Average",
+}
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason"),
+    [
+        ({}, "StepScalingPolicyConfiguration must be specified"),
+        ({"PolicyType": "PredictiveScaling"}, "PolicyType PredictiveScaling is valid in AWS"),
+        ({"AdjustmentType": "PercentChangeInCapacity"}, "AdjustmentType PercentChangeInCapacity is valid in AWS"),
+        ({"MetricAggregationType": "Maximum"}, "MetricAggregationType Maximum is valid in AWS"),
+        ({"MinAdjustmentMagnitude": 2}, "StepScalingPolicyConfiguration.MinAdjustmentMagnitude is valid in AWS"),
+        ({"StepAdjustments": []}, "At least one StepAdjustment"),
+        ({"TargetValue": 0.0}, "TargetValue must be greater than 0"),
+        ({"CustomizedMetricSpecification": OTHER}, "Exactly one of"),
+        ({"PredefinedMetricSpecification": None}, "Exactly one of"),
+        (
+            {"PredefinedMetricSpecification": {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"}},
+            "PredefinedMetricType ECSServiceAverageCPUUtilization is valid in AWS",
+        ),
+        (
+            {"PredefinedMetricSpecification": None, "CustomizedMetricSpecification": OTHER},
+            "only ApproximateBacklogSizePerInstance of the endpoint is",
+        ),
+    ],
+)
+def test_a_policy_that_would_not_be_carried_out_is_refused(scaling: Any, policy: dict[str, Any], reason: str) -> None:
+    given: dict[str, Any] = {"PolicyType": policy["PolicyType"]} if "PolicyType" in policy else {}
+    if policy and not given:
+        tracking = policy.keys() & {*TRACKING, "CustomizedMetricSpecification"}
+        kind, base = ("TargetTrackingScaling", TRACKING) if tracking else ("StepScaling", STEPS)
+        configuration = {name: value for name, value in {**base, **policy}.items() if value is not None}
+        given = {"PolicyType": kind, f"{kind}PolicyConfiguration": configuration}
+
+    with pytest.raises(ClientError) as refused:
+        scaling.put_scaling_policy(PolicyName="p", **KEY, **given)
+
+    assert reason in str(refused.value)
+    assert scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"] == []
 
 
 def test_a_policy_can_be_deleted_once(scaling: Any) -> None:
-    scaling.put_scaling_policy(PolicyName="p", **KEY)
+    scaling.put_scaling_policy(**TRACKED)
 
     scaling.delete_scaling_policy(PolicyName="p", **KEY)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from local.sagemaker.cloudformation import Endpoints, Named
+from local.sagemaker.policies import INVOCATIONS
 from local.sagemaker.scaling_resources import Policies, Targets
 from tests.local.sagemaker.around import ACCOUNT, ECHO, IMAGE, REGION, ROLE, Cloud, program, variant_of
 
@@ -189,7 +190,13 @@ def test_a_scalable_target_and_its_policy_live_and_go_with_the_stack(cloud: Clou
     scaling = cloud.client("application-autoscaling")
     target, attributes = types.target.create("Target", TARGET, "Stack")
     assert target == attributes["Id"] == "endpoint/e/variant/v|sagemaker:variant:DesiredInstanceCount|sagemaker"
-    policy_of = {"PolicyName": "p", "PolicyType": "TargetTrackingScaling", "ScalingTargetId": target}
+    tracking = {"TargetValue": "4", "PredefinedMetricSpecification": {"PredefinedMetricType": INVOCATIONS}}
+    policy_of = {
+        "PolicyName": "p",
+        "PolicyType": "TargetTrackingScaling",
+        "ScalingTargetId": target,
+        "TargetTrackingScalingPolicyConfiguration": tracking,
+    }
     policy, _ = types.policy.create("Policy", policy_of, "Stack")
 
     assert types.target.update(target, TARGET, {**TARGET, "MaxCapacity": 3}, "Stack", "Target")[0] == target
