@@ -63,7 +63,8 @@ class Job:
             raise CommandError(f"job {self.id} names no data set, so there is nothing to read")
         told = (self.summary or {}).get("dataset", {}).get("format") or self.input.get("format")
         form = "objects" if given.get("prefix") else str(told or format_of(place) or "csv")
-        return DataSet(stack.s3, stack.bucket, place, form)
+        version = given.get("version")
+        return DataSet(stack.s3, stack.bucket, place, form, version if isinstance(version, str) else None)
 
     def document(self, stack: Stack, live: Counts | None) -> dict[str, Json]:
         """The job as one JSON document."""

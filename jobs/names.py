@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import re
 import secrets
-import unicodedata
 from datetime import UTC, datetime
 
 from jobs.errors import CommandError
-
-MAX_CHARACTERS = 80
+from lambda_src.contract import EXECUTION_CHARACTERS, execution_name
 
 _ALLOWED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}", re.ASCII)
 _NEVER = re.compile(r'[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ud800-\udfff]')
@@ -24,17 +22,14 @@ _SUFFIX_CHARACTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that reads as an
 def generated(stem: str, *, now: datetime | None = None) -> str:
     """An id of a file's stem, the time in UTC and a random ending: `records-20261122T155000Z-k3x9`."""
     time = (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-    ending = f"-{time}-{''.join(secrets.choice(_SUFFIX_CHARACTERS) for _ in range(4))}"
-    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
-    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", plain)[: MAX_CHARACTERS - len(ending)].strip("-_")
-    return f"{safe or 'job'}{ending}"
+    return execution_name(stem, f"{time}-{''.join(secrets.choice(_SUFFIX_CHARACTERS) for _ in range(4))}")
 
 
 def checked(name: str) -> str:
     """The name itself. Raises `CommandError` when it cannot be a job's."""
     if not _ALLOWED.fullmatch(name):
         raise CommandError(
-            f"--name: expected 1 to {MAX_CHARACTERS} letters, digits, '-' and '_', "
+            f"--name: expected 1 to {EXECUTION_CHARACTERS} letters, digits, '-' and '_', "
             f"the first a letter or digit, received {name!r}"
         )
     return name
@@ -42,7 +37,7 @@ def checked(name: str) -> str:
 
 def possible(name: str) -> bool:
     """Whether an execution can have the name: those that were not started by this client have fewer rules."""
-    return 0 < len(name) <= MAX_CHARACTERS and not _NEVER.search(name)
+    return 0 < len(name) <= EXECUTION_CHARACTERS and not _NEVER.search(name)
 
 
 def file_name(name: str) -> str:

@@ -30,10 +30,11 @@ class ObjectStream(io.RawIOBase):
     Raises `CommandError` when the object is not there or changes on the way.
     """
 
-    def __init__(self, s3: S3Client, bucket: str, key: str) -> None:
+    def __init__(self, s3: S3Client, bucket: str, key: str, version: str | None = None) -> None:
         super().__init__()
         self._s3, self._bucket, self._key = s3, bucket, key
-        head = found(s3, bucket, key)
+        self._version = {"VersionId": version} if version else {}
+        head = found(s3, bucket, key, version)
         if head is None:
             raise CommandError(f"there is no object s3://{bucket}/{key}: check the bucket and the key")
         self.size: int = head["ContentLength"]
@@ -56,7 +57,11 @@ class ObjectStream(io.RawIOBase):
         last = min(self._next + RANGE_BYTES, self.size) - 1
         try:
             answer = self._s3.get_object(
-                Bucket=self._bucket, Key=self._key, Range=f"bytes={self._next}-{last}", IfMatch=self._etag
+                Bucket=self._bucket,
+                Key=self._key,
+                Range=f"bytes={self._next}-{last}",
+                IfMatch=self._etag,
+                **self._version,  # type: ignore[arg-type]  # the stub cannot follow **
             )
         except ClientError as error:
             if code_of(error) in ("PreconditionFailed", "412"):
@@ -66,16 +71,17 @@ class ObjectStream(io.RawIOBase):
         return answer["Body"].read()
 
 
-def text_of(s3: S3Client, bucket: str, key: str) -> io.TextIOWrapper:
+def text_of(s3: S3Client, bucket: str, key: str, version: str | None = None) -> io.TextIOWrapper:
     """The object as UTF-8 text whose lines end at a line feed and nowhere else."""
-    stream = io.BufferedReader(ObjectStream(s3, bucket, key), 1024 * 1024)
+    stream = io.BufferedReader(ObjectStream(s3, bucket, key, version), 1024 * 1024)
     return io.TextIOWrapper(stream, "utf-8", newline="\n")
 
 
-def found(s3: S3Client, bucket: str, key: str) -> dict[str, Any] | None:
-    """What HeadObject tells of an object, None where there is none."""
+def found(s3: S3Client, bucket: str, key: str, version: str | None = None) -> dict[str, Any] | None:
+    """What HeadObject tells of an object, or of a version of it; None where there is none."""
+    wanted = {"VersionId": version} if version else {}
     try:
-        return dict(s3.head_object(Bucket=bucket, Key=key))
+        return dict(s3.head_object(Bucket=bucket, Key=key, **wanted))  # type: ignore[arg-type]  # the stub cannot follow **
     except ClientError as error:
         if code_of(error) in ("404", "NoSuchKey", "NotFound"):
             return None

@@ -44,12 +44,16 @@ class Record:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Records at `place` (a key, or a prefix where the format is `objects`) in the bucket."""
+    """Records at `place` (a key, or a prefix where the format is `objects`) in the bucket.
+
+    `version` is the object's, where the job was started for that one and no other.
+    """
 
     s3: S3Client
     bucket: str
     place: str
     format: str
+    version: str | None = None
 
     @property
     def uri(self) -> str:
@@ -62,7 +66,7 @@ class DataSet:
         """
         if self.format == "objects":
             return [], self._guarded(self._objects())
-        text = text_of(self.s3, self.bucket, self.place)
+        text = text_of(self.s3, self.bucket, self.place, self.version)
         if self.format == "csv":
             rows = self._guarded(csv_rows(lines_of(text)))
             columns = without_mark(next(rows, []))
@@ -74,7 +78,7 @@ class DataSet:
 
     def size(self) -> int:
         """The bytes of the one object that it is."""
-        return ObjectStream(self.s3, self.bucket, self.place).size
+        return ObjectStream(self.s3, self.bucket, self.place, self.version).size
 
     def _objects(self) -> Iterator[Record]:
         most = MAX_RECORD_BYTES + 1

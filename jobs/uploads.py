@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from jobs.errors import CommandError, code_of
 from jobs.objects import ahead, keys
 from jobs.stack import Stack
-from lambda_src.contract import INCOMING
+from lambda_src.contract import SUBMITTED
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -24,7 +24,7 @@ Advance = Callable[[int], None]
 
 def incoming_prefix(job: str) -> str:
     """Where a job's data set is uploaded to."""
-    return f"{INCOMING}{job}/"
+    return f"{SUBMITTED}{job}/"
 
 
 def upload_file(stack: Stack, path: Path, key: str, advance: Advance) -> None:

@@ -13,6 +13,11 @@ from lambda_src.sniffing import Ends, check
 
 OPTIONS = ("dataset", "format", "batchSize", "maxConcurrency", "tolerate", "parent")
 
+UNVERSIONED = "null"
+"""What S3 calls the version of an object that was written without versioning.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/versioning-workflows.html
+"""
+
 CHUNK_BYTES = 65_536
 """How much of each end of a data set is looked at."""
 
@@ -20,9 +25,10 @@ CHUNK_BYTES = 65_536
 def handler(event: Json, context: object) -> dict[str, Any]:
     """The job with every option settled, from `{"job": the execution's input, "id": the execution's name}`.
 
-    `{"id", "bucket", "dataset", "source", "format", "bytes", "batchSize", "batchBytes", "maxConcurrency",
-    "tolerate", "parent", "prefix", "mapPrefix"}`: `source` is the data set's key or prefix, `bytes` its size
-    (null for a prefix). `batchSize` is lowered where results of so many records might not fit one state.
+    `{"id", "bucket", "dataset", "source", "version", "format", "bytes", "batchSize", "batchBytes", "maxConcurrency",
+    "tolerate", "parent", "prefix", "mapPrefix"}`: `source` is the data set's key or prefix, `version` the object's
+    and `bytes` its size (null for a prefix). `batchSize` is lowered where results of so many records might not fit
+    one state.
     Raises `contract.InvalidJob` and `storage.S3Unavailable`.
     """
     job, job_id = event["job"], event["id"]
@@ -33,14 +39,14 @@ def handler(event: Json, context: object) -> dict[str, Any]:
     for name in job:
         if name not in OPTIONS:
             raise InvalidJob(f"expected the options {', '.join(OPTIONS)}, received {brief(name)}")
-    kind, source = dataset_of(job.get("dataset"))
+    kind, source, version = dataset_of(job.get("dataset"))
     format_ = format_of(job.get("format"), kind, source)
     batch_bytes = setting("BATCH_BYTES")
     size = whole(job, "batchSize", setting("BATCH_SIZE"), 1, None)
     resolved = {
         "id": job_id,
         "bucket": storage.bucket(),
-        "dataset": {kind: source},
+        "dataset": {kind: source, **({"version": version} if version else {})},
         "source": source,
         "format": format_,
         "batchSize": min(size, contract.most_records(batch_bytes)),
@@ -53,10 +59,10 @@ def handler(event: Json, context: object) -> dict[str, Any]:
     }
     if kind == "prefix":
         check_listing(source)
-        return {**resolved, "bytes": None}
-    ends = ends_of(source)
+        return {**resolved, "version": None, "bytes": None}
+    ends, version = ends_of(source, version)
     check(ends, format_, f"s3://{storage.bucket()}/{source}")
-    return {**resolved, "bytes": ends.size}
+    return {**resolved, "version": version, "bytes": ends.size}
 
 
 def setting(name: str) -> int:
@@ -64,17 +70,24 @@ def setting(name: str) -> int:
     return int(os.environ[name])
 
 
-def dataset_of(dataset: Json) -> tuple[str, str]:
-    """`("key" or "prefix", its value)`. Raises `InvalidJob`."""
-    if not isinstance(dataset, dict) or len(dataset) != 1 or not dataset.keys() <= {"key", "prefix"}:
-        raise InvalidJob(f'expected "dataset" to be {{"key": ...}} or {{"prefix": ...}}, received {brief(dataset)}')
-    ((kind, source),) = dataset.items()
+def dataset_of(dataset: Json) -> tuple[str, str, str | None]:
+    """`("key" or "prefix", its value, the version of the key's object)`. Raises `InvalidJob`."""
+    if not isinstance(dataset, dict) or dataset.keys() not in ({"key"}, {"key", "version"}, {"prefix"}):
+        raise InvalidJob(
+            'expected "dataset" to be {"key": ...}, {"key": ..., "version": ...} or {"prefix": ...}, '
+            f"received {brief(dataset)}"
+        )
+    version = dataset.get("version")
+    if "version" in dataset and not (isinstance(version, str) and version):
+        raise InvalidJob(f'expected "version" to be the id of a version of the object, received {brief(version)}')
+    kind = "key" if "key" in dataset else "prefix"
+    source = dataset[kind]
     if not isinstance(source, str) or not source.startswith(contract.INCOMING) or source == contract.INCOMING:
         raise InvalidJob(f"expected the data set's {kind} under {contract.INCOMING}, received {brief(source)}")
     if (kind == "prefix") != source.endswith("/"):
         ending = "to end with /" if kind == "prefix" else "of an object, so without / at its end"
         raise InvalidJob(f"expected the data set's {kind} {ending}, received {brief(source)}")
-    return kind, source
+    return kind, source, version
 
 
 def format_of(given: Json, kind: str, source: str) -> str:
@@ -133,20 +146,25 @@ def check_listing(prefix: str) -> None:
         raise InvalidJob(f"expected objects under s3://{storage.bucket()}/{prefix}, found none")
 
 
-def ends_of(key: str) -> Ends:
-    """The first and the last of an object's bytes. Raises `InvalidJob` when it does not exist."""
+def ends_of(key: str, version: str | None) -> tuple[Ends, str]:
+    """The first and the last of an object's bytes, and its version: the newest where none is given.
+
+    Raises `InvalidJob` when it does not exist.
+    """
+    wanted = {"VersionId": version} if version else {}
     try:
-        size = storage.client().head_object(Bucket=storage.bucket(), Key=key)["ContentLength"]
+        head = storage.client().head_object(Bucket=storage.bucket(), Key=key, **wanted)  # type: ignore[arg-type]  # the stub cannot follow **
     except ClientError as error:
         if storage.code_of(error) in storage.UNREADABLE:
-            place = f"s3://{storage.bucket()}/{key}"
+            place = f"s3://{storage.bucket()}/{key}" + (f" in version {brief(version)}" if version else "")
             raise InvalidJob(f"expected a data set at {place}, found none that can be read") from error
         raise storage.explained(error) from error
     except storage.UNREACHABLE as error:
         raise storage.S3Unavailable(str(error)) from error
+    size, found = head["ContentLength"], head.get("VersionId", UNVERSIONED)
     if size == 0:
-        return Ends(0, b"", b"")
-    first = storage.read(key, f"bytes=0-{CHUNK_BYTES - 1}")
+        return Ends(0, b"", b""), found
+    first = storage.read(key, f"bytes=0-{CHUNK_BYTES - 1}", version)
     if size <= CHUNK_BYTES:
-        return Ends(size, first, first)
-    return Ends(size, first, storage.read(key, f"bytes={size - CHUNK_BYTES}-{size - 1}"))
+        return Ends(size, first, first), found
+    return Ends(size, first, storage.read(key, f"bytes={size - CHUNK_BYTES}-{size - 1}", version)), found

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -200,6 +201,22 @@ def format_of(key: str) -> str | None:
 
 INCOMING = "incoming/"
 """Where data sets are uploaded in the data bucket; the job reads nothing else."""
+
+SUBMITTED = f"{INCOMING}submitted/"
+"""Where the client puts the data set of a job that it is about to start: nothing that lands there starts another."""
+
+EXECUTION_CHARACTERS = 80
+"""The most that an execution's name has.
+https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+"""
+
+
+def execution_name(stem: str, ending: str) -> str:
+    """A name for an execution that begins as a file is called, as far as ASCII and the length allow: `records-k3x9`."""
+    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
+    room = EXECUTION_CHARACTERS - len(ending) - 1
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", plain)[:room].strip("-_")
+    return f"{safe or 'job'}-{ending}"
 
 
 ASYNC = "async/"

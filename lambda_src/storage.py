@@ -60,14 +60,14 @@ def bucket() -> str:
     return os.environ[BUCKET_VARIABLE]
 
 
-def read(key: str, byte_range: str | None = None) -> bytes:
-    """The bytes of an object, or those of an HTTP range such as `bytes=0-99`.
+def read(key: str, byte_range: str | None = None, version: str | None = None) -> bytes:
+    """The bytes of an object or of a version of it, or those of an HTTP range such as `bytes=0-99`.
 
     Raises `S3Unavailable` or botocore's `ClientError`.
     """
-    ranged = {"Range": byte_range} if byte_range else {}
+    more = {name: value for name, value in (("Range", byte_range), ("VersionId", version)) if value}
     try:
-        return client().get_object(Bucket=bucket(), Key=key, **ranged)["Body"].read()  # type: ignore[arg-type]  # the stub cannot follow **
+        return client().get_object(Bucket=bucket(), Key=key, **more)["Body"].read()  # type: ignore[arg-type]  # the stub cannot follow **
     except ClientError as error:
         raise explained(error) from error
     except UNREACHABLE as error:

@@ -88,6 +88,7 @@ async def serve(
             room.install()
             if hasattr(room, "close"):
                 closers.append(room.close)
+    closers.append(importlib.import_module("local.schedules").install(ministack))
     importlib.import_module("local.faults.service").install()
     if kept is not None:
         closers.append(await _keep(kept))

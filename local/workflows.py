@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from lambda_src.contract import INCOMING
+from lambda_src.contract import SUBMITTED
 from local.failure import CommandError
 from local.server import Ready
 
@@ -81,7 +81,7 @@ class Account:
     def run_job(self, file: Path) -> Job:
         """Uploads a data set and runs a batch job over it. Raises CommandError when the job fails."""
         outputs, name = self.outputs(JOB_STACK), _name()
-        key = f"{INCOMING}{name}/{file.name}"
+        key = f"{SUBMITTED}{name}/{file.name}"
         bucket = outputs["ResultsBucketUri"].removeprefix("s3://").partition("/")[0]
         self.client("s3").upload_file(str(file), bucket, key)
         job = {"dataset": {"key": key}}

@@ -9,6 +9,7 @@ from lambda_src.contract import request_prefix
 from stacks.constructs.batch_job import BatchJob
 from stacks.constructs.data_bucket import DataBucket
 from stacks.constructs.inference_chain import InferenceChain, Store
+from stacks.constructs.job_triggers import JobTriggers
 from stacks.constructs.model_source import model_source
 from stacks.constructs.observability import Observability, metrics_environment
 from stacks.constructs.protection import protection
@@ -78,6 +79,11 @@ class InferenceStack(Stack):
             settings=settings,
             protection=guarded,
         )
+        triggers = (
+            JobTriggers(self, "Triggers", data=self.data, job=self.job, settings=settings, protection=guarded)
+            if settings.triggered
+            else None
+        )
         if settings.observability:
             Observability(
                 self,
@@ -87,6 +93,7 @@ class InferenceStack(Stack):
                 model=self.endpoint,
                 each=[self.preprocess, *served.functions, self.store],
                 once=[self.job.check_job, self.job.summarize],
+                start_job=triggers.start_job if triggers else None,
                 settings=settings,
             )
         CfnOutput(self, "StateMachineArn", value=self.workflow.state_machine.state_machine_arn)

@@ -8,6 +8,7 @@ from constructs import Construct
 from stacks.constructs.answer_chain import AnswerChain
 from stacks.constructs.batch_job import BatchJob
 from stacks.constructs.data_bucket import DataBucket
+from stacks.constructs.job_triggers import JobTriggers
 from stacks.constructs.model_build import unpacked_model
 from stacks.constructs.observability import Observability, metrics_environment
 from stacks.constructs.predictor import FunctionPredictor
@@ -71,6 +72,11 @@ class MlWorkflowStack(Stack):
             settings=settings,
             protection=guarded,
         )
+        triggers = (
+            JobTriggers(self, "Triggers", data=self.data, job=self.job, settings=settings, protection=guarded)
+            if settings.triggered
+            else None
+        )
         if settings.observability:
             Observability(
                 self,
@@ -80,6 +86,7 @@ class MlWorkflowStack(Stack):
                 model=self.predict,
                 each=[self.preprocess, self.predict, self.store],
                 once=[self.job.check_job, self.job.summarize],
+                start_job=triggers.start_job if triggers else None,
                 settings=settings,
             )
         CfnOutput(self, "StateMachineArn", value=self.workflow.state_machine.state_machine_arn)

@@ -11,8 +11,8 @@ from typing import Any
 from aws_cdk import RemovalPolicy
 from aws_cdk.aws_logs import RetentionDays
 
-from lambda_src.contract import ENVELOPE_BYTES, MAX_CONCURRENCY, MAX_STATE_BYTES, RESULT_BYTES, most_records
-from stacks import instance_types, scaling
+from lambda_src.contract import ENVELOPE_BYTES, INCOMING, MAX_CONCURRENCY, MAX_STATE_BYTES, RESULT_BYTES, most_records
+from stacks import instance_types, scaling, triggers
 from stacks.limits import LIMITS
 from stacks.model_settings import check_model
 from stacks.modes import ASYNC, DEFAULTS, NOT_GIVEN, REALTIME, SERVERLESS, defaults, without_others
@@ -110,6 +110,12 @@ class Settings:
     vpc: bool = False
     """Whether functions and model run in private subnets of a network of their own, without a way to the internet.
     It costs about 15 dollars a month in each stack."""
+    on_arrival: bool = False
+    """Whether each data set that lands under `trigger_prefix` starts a job, once for each version of the object."""
+    schedule: str | None = None
+    """When the data sets under `trigger_prefix` that had no job yet get one: `rate(1 hour)`, `cron(0 20 * * ? *)`."""
+    trigger_prefix: str = INCOMING
+    """Where the two look: all of it, or a part such as `incoming/daily/`."""
     termination_protection: bool = False
     """Whether the stacks refuse to be deleted until somebody has turned this off."""
     observability: bool = False
@@ -156,6 +162,10 @@ class Settings:
         self._within("split_calls", self.split_calls, 3, 1_000)
         self._within("summarize_timeout", self.summarize_timeout, 1, 900)
         self._within("job_timeout", self.job_timeout, self.summarize_timeout + MARGIN_SECONDS + 1, 31_536_000)
+        try:
+            triggers.check(on_arrival=self.on_arrival, schedule=self.schedule, prefix=self.trigger_prefix)
+        except ValueError as problem:
+            raise InvalidSettings(str(problem)) from None
         self._within("noncurrent_days", self.noncurrent_days, 1, 3_650)
         self._within("access_log_days", self.access_log_days, 1, 3_650)
         if self.alarm_topic_arn is not None:
@@ -181,6 +191,11 @@ class Settings:
                 f"machine_timeout: expected more than the {longest_step} seconds that one step may take, "
                 f"received {self.machine_timeout}"
             )
+
+    @property
+    def triggered(self) -> bool:
+        """Whether jobs are started by what lands in the bucket."""
+        return self.on_arrival or self.schedule is not None
 
     @property
     def capacity(self) -> int:

@@ -32,7 +32,13 @@ VARIANTS: Mapping[str, Settings] = {
         model_package_image="123456789012.dkr.ecr.us-east-1.amazonaws.com/tumours:3",
     ),
     "prod-vpc": replace(
-        PROD, vpc=True, alarm_topic_arn="arn:aws:sns:us-east-1:123456789012:alarms", scaling_invocations=600
+        PROD,
+        vpc=True,
+        alarm_topic_arn="arn:aws:sns:us-east-1:123456789012:alarms",
+        scaling_invocations=600,
+        on_arrival=True,
+        schedule="rate(1 day)",
+        trigger_prefix="incoming/daily/",
     ),
     "dev-serverless": DEV.in_mode(SERVERLESS),
     "prod-async": PROD.in_mode(ASYNC, model_instances=0),

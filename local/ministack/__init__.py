@@ -19,6 +19,7 @@ from local.ministack import networks  # noqa: F401  it adds a resource type by b
 from local.ministack.additions import add_resource_type, add_service, physical_name
 from local.ministack.buckets import read_object
 from local.ministack.callers import ROOT
+from local.ministack.events import has_schedules, run_schedules
 from local.ministack.functions import Function, find_function, replace_executor
 from local.ministack.keeping import note_changes, save_kept
 from local.ministack.log_groups import create_log_group, log_streams, put_log_lines
@@ -50,6 +51,7 @@ __all__ = [
     "authorize",
     "create_log_group",
     "find_function",
+    "has_schedules",
     "here",
     "log_streams",
     "note_allowed",
@@ -63,6 +65,7 @@ __all__ = [
     "ringing",
     "role_session",
     "run_on_loop",
+    "run_schedules",
     "save_kept",
     "scope",
     "send",

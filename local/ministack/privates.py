@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from local import keep
+from local.clock import Clock
 
 VERSION = "1.5.33"
 ACCOUNT = "000000000000"
@@ -29,6 +30,9 @@ _SETTINGS = {
     "IOT_MTLS_ENABLED": "0",
     "SFTP_ENABLED": "0",
     "LAMBDA_EXECUTOR": "local",
+    # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+    "LAMBDA_ASYNC_RETRY_BASE_SECONDS": str(60 * Clock().scale),
+    "LAMBDA_ASYNC_RETRY_MAX_SECONDS": str(120 * Clock().scale),
 }
 
 
@@ -58,6 +62,7 @@ router = imported("core.router")
 iam_service = imported("services.iam")
 cloudwatch = imported("services.cloudwatch")
 ec2 = imported("services.ec2")
+events = imported("services.eventbridge")
 kms = imported("services.kms")
 lambda_service = imported("services.lambda_svc")
 logs_service = imported("services.cloudwatch_logs")

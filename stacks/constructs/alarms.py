@@ -67,6 +67,15 @@ def job_alarms(stack: str, job: Machine, settings: Settings) -> Iterator[Alarm]:
     )
 
 
+def trigger_alarms(start_job: Function) -> Iterator[Alarm]:
+    """What may go wrong where jobs are started by what lands in the bucket."""
+    yield Alarm(
+        title="UnstartedJobs",
+        meaning="A job could not be started for a data set that has landed; Lambda tries twice more.",
+        metric=start_job.metric("Errors"),
+    )
+
+
 def endpoint_alarms(endpoint: Endpoint, settings: Settings) -> Iterator[Alarm]:
     """What may go wrong with a model behind an endpoint."""
     # The average over invocations, each a 0 or a 1, is the share that failed. A canary's few calls must count, so

@@ -99,6 +99,8 @@ class BatchJob(Construct):
             },
         )
         data.grant_read(self.check_job.role, DATA_SETS)
+        if settings.triggered:
+            data.grant_read_versions(self.check_job.role, DATA_SETS)
         data.grant_list(self.check_job.role, DATA_SETS)
         data.grant_read(preprocess.role, DATA_SETS)
         data.grant_store(store.role, PREDICTIONS, REJECTED)
@@ -108,7 +110,7 @@ class BatchJob(Construct):
         self.workflow = Workflow(
             self,
             "Workflow",
-            chain=self._states(),
+            chain=self._states(of_version=settings.triggered),
             settings=settings,
             timeout=settings.job_timeout,
             protection=protection,
@@ -117,7 +119,7 @@ class BatchJob(Construct):
         acknowledge(self.workflow.state_machine, decisions.objects(data.arns([DATA_SETS, MAP_RESULTS])))
         self._grant_map_runs(self.workflow.state_machine)
 
-    def _states(self) -> sfn.IChainable:
+    def _states(self, *, of_version: bool) -> sfn.IChainable:
         states = Construct(self, "States")
         check_job = FunctionStep(
             states,
@@ -170,7 +172,7 @@ class BatchJob(Construct):
             "& ' (s3://' & $job.bucket & '/' & $job.prefix & '/summary.json)') %}",
         )
 
-        for name, records in self._maps(states).items():
+        for name, records in self._maps(states, of_version=of_version).items():
             data_format.when(sfn.Condition.jsonata(f"{{% $job.format = '{name}' %}}"), records)
             records.add_catch(find_map_run, errors=[ALL], assign={"failure": "{% $states.errorOutput %}"})
             records.next(find_map_run)
@@ -186,10 +188,12 @@ class BatchJob(Construct):
         outcome.otherwise(job_failed)
         return check_job.next(data_format)
 
-    def _maps(self, scope: Construct) -> dict[str, RecordsMap]:
+    def _maps(self, scope: Construct, *, of_version: bool) -> dict[str, RecordsMap]:
         """A Map for each format that a data set may have."""
         bucket, key = self.data.bucket, "{% $job.source %}"
-        read = iam.PolicyStatement(actions=["s3:GetObject"], resources=self.data.arns([DATA_SETS]))
+        # S3 asks for the one or the other; whether Step Functions looks at the object before is not confirmed.
+        actions = ["s3:GetObject", "s3:GetObjectVersion"] if of_version else ["s3:GetObject"]
+        read = iam.PolicyStatement(actions=actions, resources=self.data.arns([DATA_SETS]))
         listing = self.data.list_statement(DATA_SETS)
         csv = CsvReader(bucket=bucket, key=key, csv_headers=sfn.CsvHeaders.use_first_row())
         json_lines = JsonLinesReader(bucket=bucket, key=key)
@@ -204,6 +208,7 @@ class BatchJob(Construct):
             chain=InferenceChain(scope, "Batch", state_prefix="Csv", **self._chain_parts).chain,
             children=self._chain_parts["predictor"].children,
             state_prefix="Csv",
+            of_version=of_version,
         )
         json_lines_records = RecordsMapLike(
             scope,
@@ -211,9 +216,15 @@ class BatchJob(Construct):
             like=csv_records,
             reader=json_lines.allowing(read),
             state_prefix="JsonLines",
+            of_version=of_version,
         )
         json_records = RecordsMapLike(
-            scope, "JsonRecords", like=csv_records, reader=json.allowing(read), state_prefix="Json"
+            scope,
+            "JsonRecords",
+            like=csv_records,
+            reader=json.allowing(read),
+            state_prefix="Json",
+            of_version=of_version,
         )
         object_records = RecordsMapLike(
             scope,

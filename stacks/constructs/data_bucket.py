@@ -11,6 +11,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from lambda_src.contract import INCOMING
 from stacks.acknowledgements import acknowledge
 from stacks.constructs import decisions
 from stacks.constructs.protection import Protection
@@ -36,6 +37,10 @@ class DataBucket(Construct):
         if protection.network is not None:
             protection.network.allow(["s3:GetObject", "s3:PutObject"], self.arns(["*"]))
             protection.network.allow(["s3:ListBucket"], [self.bucket.bucket_arn])
+            if settings.triggered:
+                protection.network.allow(["s3:GetObjectVersion"], self.arns([f"{INCOMING}*"]))
+            if settings.schedule is not None:
+                protection.network.allow(["s3:ListBucketVersions"], [self.bucket.bucket_arn])
             protection.network.log_to(self.logs)
         acknowledge(self.logs, decisions.NO_REPLICA, decisions.AWS_KEY_ON_ACCESS_LOGS, decisions.LOGS_OF_THE_LOGS)
         acknowledge(self.bucket, decisions.NO_REPLICA)
@@ -91,6 +96,34 @@ class DataBucket(Construct):
         """Lets the grantee read objects with such keys."""
         self.grant_key(grantee, write=False)
         return self._grant(grantee, ["s3:GetObject"], keys)
+
+    def grant_read_versions(self, grantee: iam.Role, *keys: str) -> iam.Grant:
+        """Lets a grantee that may read objects with such keys read a version of them by its id too.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+        """
+        return self._grant(grantee, ["s3:GetObjectVersion"], keys)
+
+    def grant_list_versions(self, grantee: iam.Role, keys: str) -> iam.Grant:
+        """Lets the grantee list the versions of objects with such keys."""
+        return iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=["s3:ListBucketVersions"],
+            resource_arns=[self._arn],
+            conditions={"StringLike": {"s3:prefix": keys}},
+        )
+
+    def send_events(self) -> None:
+        """Tells EventBridge of each object that is created or deleted.
+
+        The library's own way deploys a function of its own, whose role may change any bucket's notifications.
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventBridge.html
+        """
+        resource = self.bucket.node.default_child
+        assert isinstance(resource, s3.CfnBucket)
+        resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
+        )
 
     def _grant(self, grantee: iam.Role, actions: list[str], keys: Sequence[str]) -> iam.Grant:
         arns = self.arns(keys)

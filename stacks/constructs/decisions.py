@@ -49,6 +49,14 @@ HEARD_AGAIN = Decision(
     CALLED_AND_AWAITED.findings,
 )
 
+STARTED_LATER = Decision(
+    "EventBridge tries for a day to hand an event to Lambda, and Lambda runs the function three times. What is lost "
+    "even then is the event, not the data set: that lies in the bucket, where a schedule finds it, or a person.",
+    CALLED_AND_AWAITED.findings,
+)
+
+FOUND_LATER = Decision(STARTED_LATER.reason, ("Serverless::Serverless-EventBusDLQ",))
+
 ASKED_AGAIN = Decision(
     "A queue would keep the notifications that could not be delivered. The task that waits for the answer times out "
     "and asks the endpoint again, so none is needed.",

@@ -52,14 +52,14 @@ class Network(Construct):
         self.functions = self._group("Functions", "The functions: HTTPS out to endpoints of AWS")
         self.model = self._group("Model", "The instances of the model: HTTPS out to endpoints of AWS")
         self._s3 = self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
-        interfaces = ec2.SecurityGroup(
+        self._interfaces = ec2.SecurityGroup(
             self,
             "Interfaces",
             vpc=self.vpc,
             description="Endpoints of AWS: HTTPS in from the functions",
             allow_all_outbound=False,
         )
-        resource = interfaces.node.default_child
+        resource = self._interfaces.node.default_child
         assert isinstance(resource, ec2.CfnSecurityGroup)
         # In the group itself: the library would make a resource of its own for each rule between two groups.
         resource.security_group_ingress = [
@@ -72,13 +72,23 @@ class Network(Construct):
             )
         ]
         self._xray = self.vpc.add_interface_endpoint(
-            "XRay", service=ec2.InterfaceVpcEndpointAwsService.XRAY, open=False, security_groups=[interfaces]
+            "XRay", service=ec2.InterfaceVpcEndpointAwsService.XRAY, open=False, security_groups=[self._interfaces]
         )
         self._xray.add_to_policy(self._through(["xray:PutTelemetryRecords", "xray:PutTraceSegments"], ["*"]))
 
     def allow(self, actions: Sequence[str], resources: Sequence[str]) -> None:
         """Lets requests of this account through to S3 for these actions and resources; roles need grants as ever."""
         self._s3.add_to_policy(self._through(actions, resources))
+
+    def reach_states(self, actions: Sequence[str], machine: str) -> None:
+        """Lets what runs here make these calls of Step Functions for this machine: about 15 dollars a month more."""
+        states = self.vpc.add_interface_endpoint(
+            "StepFunctions",
+            service=ec2.InterfaceVpcEndpointAwsService.STEP_FUNCTIONS,
+            open=False,
+            security_groups=[self._interfaces],
+        )
+        states.add_to_policy(self._through(actions, [machine]))
 
     def log_to(self, bucket: s3.IBucket) -> None:
         """Notes which connections were made and refused, without their content."""

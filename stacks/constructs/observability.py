@@ -35,7 +35,7 @@ class Observability(Construct):
     """Watches a stack's two workflows, its functions and its model.
 
     `model` is an endpoint, or the function that holds the model. `each` are the functions that every batch calls,
-    `once` those that a job calls once. Alarms go to the settings' topic.
+    `once` those that a job calls once, `start_job` the one that starts jobs. Alarms go to the settings' topic.
     """
 
     def __init__(
@@ -48,13 +48,16 @@ class Observability(Construct):
         model: ModelEndpoint | PythonFunction,
         each: Sequence[PythonFunction],
         once: Sequence[PythonFunction],
+        start_job: PythonFunction | None = None,
         settings: Settings,
     ) -> None:
         super().__init__(scope, construct_id)
         stack = Stack.of(self).stack_name
         jobs, requests = (Machine(it.state_machine.state_machine_arn) for it in (job, request))
-        functions = {it: Function(it.node.id, it.function.function_name) for it in (*each, *once)}
+        starting = [start_job] if start_job else []
+        functions = {it: Function(it.node.id, it.function.function_name) for it in (*each, *once, *starting)}
         of_each = tuple(functions[it] for it in each)
+        trigger_alarms = chain.from_iterable(alarms.trigger_alarms(functions[it]) for it in starting)
         if isinstance(model, ModelEndpoint):
             endpoint = Endpoint(model.name, PRODUCTION)
             model_alarms = alarms.endpoint_alarms(endpoint, settings)
@@ -66,7 +69,9 @@ class Observability(Construct):
         actions = [settings.alarm_topic_arn] if settings.alarm_topic_arn else None
         self.alarms = {
             it.title: self._alarm(it, actions)
-            for it in chain(alarms.job_alarms(stack, jobs, settings), model_alarms, alarms.function_alarms(of_each))
+            for it in chain(
+                alarms.job_alarms(stack, jobs, settings), trigger_alarms, model_alarms, alarms.function_alarms(of_each)
+            )
         }
         if actions is None:
             acknowledge(self, decisions.NO_TOPIC)

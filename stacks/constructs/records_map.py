@@ -22,9 +22,13 @@ BATCHES = {
 """https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itembatcher.html"""
 
 
+VERSION = "{% $job.version %}"
+
+
 class RecordsMap(sfn.DistributedMap):
     """Runs `chain` over what `reader` reads, in batches; what the variable `job` says is what it does.
 
+    `of_version` has the reader read the very version of the object that CheckJob found, whatever lands meanwhile.
     `item` is what a batch has of each item, beside its index. The names of the chain's states begin with
     `state_prefix`.
     """
@@ -40,6 +44,7 @@ class RecordsMap(sfn.DistributedMap):
         children: sfn.StateMachineType,
         state_prefix: str,
         item: Mapping[str, str] = RECORD,
+        of_version: bool = False,
     ) -> None:
         super().__init__(
             scope,
@@ -56,13 +61,19 @@ class RecordsMap(sfn.DistributedMap):
         self.writer = writer
         self.children = children
         self.state_prefix = state_prefix
+        self.of_version = of_version
 
     def to_state_json(self, state_machine_query_language: sfn.QueryLanguage | None = None) -> Mapping[Any, Any]:
         """The state, with batches and tolerance by expressions, which the library does not take in JSONata.
 
+        Nor has it a reader's version.
         https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html#map-state-distributed-additional-fields
+        https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itemreader.html
         """
-        rendered = super().to_state_json(state_machine_query_language)
+        rendered = dict(super().to_state_json(state_machine_query_language))
+        if self.of_version:
+            reader = rendered["ItemReader"]
+            rendered["ItemReader"] = {**reader, "Arguments": {**reader["Arguments"], "VersionId": VERSION}}
         return {**rendered, "ItemBatcher": BATCHES, "ToleratedFailurePercentage": "{% $job.tolerate %}"}
 
     @functools.cached_property

@@ -29,6 +29,7 @@ class RecordsMapLike(RecordsMap):
         reader: sfn.IItemReader,
         state_prefix: str,
         item: Mapping[str, str] = RECORD,
+        of_version: bool = False,
     ) -> None:
         super().__init__(
             scope,
@@ -40,6 +41,7 @@ class RecordsMapLike(RecordsMap):
             children=like.children,
             state_prefix=state_prefix,
             item=item,
+            of_version=of_version,
         )
         self._like = like
 

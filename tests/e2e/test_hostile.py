@@ -15,7 +15,7 @@ from jobs import uploads
 from jobs.names import generated
 from jobs.objects import keys
 from jobs.rows import neutral
-from lambda_src.contract import INCOMING, job_prefix, request_prefix
+from lambda_src.contract import SUBMITTED, job_prefix, request_prefix
 from model import examples, train
 from tests.e2e.client import Client, Ran, client_of
 from tests.e2e.deployment import Deployment
@@ -99,9 +99,9 @@ def test_a_csv_file_of_deceptions_is_data_from_one_end_to_the_other(client: Clie
     assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "@", "\t", "\uff1d"))]
     check_said(ran := client.run("results", job, "--format", "jsonl"))
     assert [json.loads(line)["id"] for line in ran.out.split("\n")[:count]] == TEXTS
-    new = {key for key in everything(client) - before if not key.startswith(f"{INCOMING}{job}-retry-")}
+    new = {key for key in everything(client) - before if not key.startswith(f"{SUBMITTED}{job}-retry-")}
     again = {key for key in new if key.startswith(job_prefix(f"{job}-retry-"))}
-    assert {key for key in new - again if not key.startswith((f"{job_prefix(job)}/", f"{INCOMING}{job}/"))} == set()
+    assert {key for key in new - again if not key.startswith((f"{job_prefix(job)}/", f"{SUBMITTED}{job}/"))} == set()
     assert all(key.isprintable() for key in new)
 
 
@@ -213,4 +213,4 @@ def test_objects_with_deceiving_keys_and_contents_are_predicted_or_rejected_one_
     for command in ("status", "results", "retry"):
         check_said(ran := client.run(command, job))
         assert ran.status == 0, ran.err
-    assert all(key.isprintable() for key in keys(stack.s3, stack.bucket, f"{INCOMING}{job}-retry-"))
+    assert all(key.isprintable() for key in keys(stack.s3, stack.bucket, f"{SUBMITTED}{job}-retry-"))

@@ -14,20 +14,11 @@ from jobs.names import generated
 from lambda_src.contract import json_lines
 from model import examples, train
 from tests.e2e.client import Client, client_of
-from tests.e2e.deployment import Deployment, deployed, until
+from tests.e2e.conftest import TOPIC
+from tests.e2e.deployment import Deployment, until
 from tests.synthesis import STACKS, unhashed
 
 STACK = "InferenceStack"
-TOPIC = "arn:aws:sns:us-east-1:000000000000:alarms"
-
-
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """An embedded AWS beside the one that the other tests share, and the topic that its alarms go to."""
-    folder = tmp_path_factory.mktemp("watched")
-    with deployed(folder, stage="local", observability="true", alarm_topic_arn=TOPIC) as found:
-        assert found.client("sns").create_topic(Name="alarms")["TopicArn"] == TOPIC
-        yield found
 
 
 @pytest.fixture(scope="module")

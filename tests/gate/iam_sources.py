@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tests.roles import Allowed, Role
 from tests.synthesis import ROOT
 
-FUNCTION = r"(Preprocess(Data)?|Predict|StoreResults|JobCheckJob|JobSummarize|AsyncModel\w+)Role"
+FUNCTION = r"(Preprocess(Data)?|Predict|StoreResults|JobCheckJob|JobSummarize|TriggersStartJob|AsyncModel\w+)Role"
 MACHINE = r"(Job)?WorkflowStateMachineRole"
 JOB = "JobWorkflowStateMachineRole"
 
@@ -45,12 +45,14 @@ MODEL = "stacks/constructs/served_model.py"
 ASYNC, WAITING = "stacks/constructs/async_endpoint.py", "stacks/constructs/async_predictor.py"
 DATA = "stacks/constructs/data_bucket.py"
 NETWORK = "stacks/constructs/network.py"
+TRIGGERS, START = "stacks/constructs/job_triggers.py", "TriggersStartJobRole"
 KEY = "stacks/constructs/customer_key.py"
 
 SOURCES = (
     Source(FUNCTION, r"logs:\w+", r"<\w+Logs\.Arn>", "stacks/constructs/python_function.py", "log_group.grant_write"),
     Source(FUNCTION, r"xray:\w+", r"\*", "stacks/constructs/python_function.py", "Tracing.ACTIVE"),
     Source(r"Preprocess(Data)?Role|JobCheckJobRole", "s3:GetObject", r".*/incoming/\*", JOBS, "data.grant_read"),
+    Source("JobCheckJobRole", "s3:GetObjectVersion", r".*/incoming/\*", JOBS, "data.grant_read_versions"),
     Source("JobCheckJobRole", "s3:ListBucket", ".*", JOBS, "data.grant_list"),
     Source("StoreResultsRole", r"s3:\w+", r".*/jobs/.*", JOBS, "data.grant_store"),
     Source("StoreResultsRole", r"s3:\w+", r".*/requests/\*", "stacks/inference.py", "data.grant_store"),
@@ -61,7 +63,7 @@ SOURCES = (
     Source(MACHINE, r"logs:\w+", r"\*", "stacks/constructs/workflow.py", "sfn.LogOptions"),
     Source(MACHINE, r"xray:\w+", r"\*", "stacks/constructs/workflow.py", "tracing_enabled"),
     Source(JOB, r"s3:\w+", r".*/map/\*", "stacks/constructs/narrow_access.py", "MapRunWriter"),
-    Source(JOB, "s3:GetObject", r".*/incoming/\*", JOBS, "csv.allowing"),
+    Source(JOB, r"s3:GetObject(Version)?", r".*/incoming/\*", JOBS, "csv.allowing"),
     Source(JOB, "s3:ListBucket", ".*", JOBS, "objects.allowing"),
     Source(JOB, r"states:\w+", ".*", JOBS, "_grant_map_runs"),
     Source(
@@ -69,6 +71,9 @@ SOURCES = (
     ),
     Source(MACHINE, r"kms:\w+", "<Key.Arn>", KEY, "encrypt_machine", condition=":stateMachineArn|:SourceArn"),
     Source(FUNCTION, r"ec2:\w+", ".*", NETWORK, "grant_function_interfaces"),
+    Source(START, "states:StartExecution", "<JobWorkflowStateMachine>", TRIGGERS, "machine.grant_start_execution"),
+    Source(START, "s3:GetObject", r".*/summary\.json", TRIGGERS, "data.grant_read"),
+    Source(START, "s3:ListBucketVersions", "<DataBucket.Arn>", TRIGGERS, "data.grant_list_versions"),
     Source("ModelRole", r"ec2:\w+", ".*", NETWORK, "grant_model_interfaces"),
     Source("ModelRole", r"ecr:\w+", ".*", MODEL, "image.repository.grant_pull"),
     Source("ModelRole", "s3:GetObject", r"arn:.*", MODEL, "_grant_model_data"),

@@ -147,23 +147,26 @@ def test_a_second_submit_under_a_used_name_changes_nothing(jobs: Jobs, whole: st
     assert (told.status, told.out) == (2, "")
     assert "the name whole was used before, and nothing was changed" in told.err
     assert _keys(stack, "") == before
-    assert stack.s3.get_object(Bucket=stack.bucket, Key="incoming/whole/mixed.csv")["Body"].read() == MIXED.encode()
+    assert (
+        stack.s3.get_object(Bucket=stack.bucket, Key="incoming/submitted/whole/mixed.csv")["Body"].read()
+        == MIXED.encode()
+    )
 
 
 def test_a_name_whose_data_set_is_there_already_is_used_too(jobs: Jobs, mixed: Path, stack: Stack) -> None:
-    stack.s3.put_object(Bucket=stack.bucket, Key="incoming/half/other.csv", Body=b"1")
+    stack.s3.put_object(Bucket=stack.bucket, Key="incoming/submitted/half/other.csv", Body=b"1")
     assert jobs("submit", mixed, "--name", "half").status == 2
 
 
 def test_two_submits_at_once_cannot_overwrite_each_other(
     jobs: Jobs, mixed: Path, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stack.s3.put_object(Bucket=stack.bucket, Key="incoming/race/mixed.csv", Body=b"first")
+    stack.s3.put_object(Bucket=stack.bucket, Key="incoming/submitted/race/mixed.csv", Body=b"first")
     monkeypatch.setattr(submit, "check_free", lambda *_: None)
     told = jobs("submit", mixed, "--name", "race")
     assert (told.status, told.err.count("\n")) == (2, 1)
     assert "exists already and was left as it is" in told.err
-    assert stack.s3.get_object(Bucket=stack.bucket, Key="incoming/race/mixed.csv")["Body"].read() == b"first"
+    assert stack.s3.get_object(Bucket=stack.bucket, Key="incoming/submitted/race/mixed.csv")["Body"].read() == b"first"
 
 
 def test_a_large_file_is_uploaded_in_parts_and_never_over_another(
@@ -171,11 +174,11 @@ def test_a_large_file_is_uploaded_in_parts_and_never_over_another(
 ) -> None:
     file = tmp_path / "large.csv"
     file.write_text("id,do\n" + "x" * (17 * 1024 * 1024) + ",\n")
-    stack.s3.put_object(Bucket=stack.bucket, Key="incoming/large/large.csv", Body=b"first")
+    stack.s3.put_object(Bucket=stack.bucket, Key="incoming/submitted/large/large.csv", Body=b"first")
     monkeypatch.setattr(submit, "check_free", lambda *_: None)
     assert "exists already" in jobs("submit", file, "--name", "large").err
     assert jobs("submit", file, "--name", "large-2", "--no-wait").status == 0
-    head = stack.s3.head_object(Bucket=stack.bucket, Key="incoming/large-2/large.csv")
+    head = stack.s3.head_object(Bucket=stack.bucket, Key="incoming/submitted/large-2/large.csv")
     assert (head["ContentLength"], head["ETag"].endswith('-3"')) == (file.stat().st_size, True)
     jobs("stop", "large-2")
 
@@ -183,7 +186,7 @@ def test_a_large_file_is_uploaded_in_parts_and_never_over_another(
 def test_a_retry_runs_what_was_not_predicted_and_nothing_twice(jobs: Jobs, whole: str, stack: Stack) -> None:
     told = jobs("retry", whole, "--name", "second", "--wait")
     assert "2 of 5 records were not predicted: 1 rejected, 1 failed, 0 not run" in told.err
-    body = stack.s3.get_object(Bucket=stack.bucket, Key="incoming/second/mixed.csv")["Body"].read().decode()
+    body = stack.s3.get_object(Bucket=stack.bucket, Key="incoming/submitted/second/mixed.csv")["Body"].read().decode()
     assert list(csv.DictReader(io.StringIO(body))) == [
         {"id": "b", "do": "reject", "note": ""},
         {"id": "c", "do": "fail", "note": "-5"},
@@ -207,7 +210,7 @@ def test_a_job_stopped_half_way_goes_on_with_what_is_missing(jobs: Jobs, tmp_pat
     assert "not run: the job ended before this record" in jobs("results", "slow").out
     told = jobs("retry", "slow", "--name", "slow-2", "--no-wait")
     assert "4 of 8 records were not predicted: 0 rejected, 0 failed, 4 not run" in told.err
-    body = stack.s3.get_object(Bucket=stack.bucket, Key="incoming/slow-2/slow.csv")["Body"].read().decode()
+    body = stack.s3.get_object(Bucket=stack.bucket, Key="incoming/submitted/slow-2/slow.csv")["Body"].read().decode()
     assert [row["id"] for row in csv.DictReader(io.StringIO(body))] == ["r0", "r2", "r4", "r6"]
     jobs("stop", "slow-2")
 
@@ -232,7 +235,7 @@ def test_a_retry_of_a_job_that_predicted_all_does_nothing(jobs: Jobs, tmp_path: 
     jobs("submit", file, "--name", "good", "--wait")
     told = jobs("retry", "good", "--name", "good-2")
     assert (told.status, told.out) == (0, "nothing to do: all 2 records of good were predicted\n")
-    assert _keys(stack, "incoming/good-2/") == []
+    assert _keys(stack, "incoming/submitted/good-2/") == []
     assert jobs("status", "good-2").status == 2
 
 
@@ -269,7 +272,7 @@ def test_json_data_sets_are_joined_and_retried_in_their_own_format(
     jobs: Jobs, stack: Stack, tmp_path: Path, form: str
 ) -> None:
     values: list[Any] = [{"id": "ü😀/..", "x": 1.5}, {"x": 2}, 7]
-    prefix = f"incoming/made-{form}/"
+    prefix = f"incoming/submitted/made-{form}/"
     texts = [json.dumps(value, ensure_ascii=False) for value in values]
     place = {"prefix": prefix} if form == "objects" else {"key": f"{prefix}records.{form}"}
     if form == "objects":
@@ -298,7 +301,7 @@ def test_json_data_sets_are_joined_and_retried_in_their_own_format(
     assert jobs("retry", job, "--name", f"again-{form}", "--no-wait").status == 0
     bodies = [
         stack.s3.get_object(Bucket=stack.bucket, Key=key)["Body"].read().decode()
-        for key in _keys(stack, f"incoming/again-{form}/")
+        for key in _keys(stack, f"incoming/submitted/again-{form}/")
     ]
     again = {"x": 2, "id": derived_id(Item(1, {"x": 2}))}
     if form == "json":
@@ -315,9 +318,9 @@ def test_a_data_set_in_s3_is_used_in_place_or_copied(jobs: Jobs, stack: Stack) -
     in_place = jobs("submit", f"s3://{stack.bucket}/incoming/mine/a.csv", "--name", "in-place", "--wait", "--json")
     assert in_place.document["dataset"] == {"key": "incoming/mine/a.csv"}
     copied = jobs("submit", "s3://elsewhere/x/a.csv", "--name", "copied", "--wait", "--json")
-    assert copied.document["dataset"] == {"key": "incoming/copied/a.csv"}
+    assert copied.document["dataset"] == {"key": "incoming/submitted/copied/a.csv"}
     jobs("submit", "s3://elsewhere/x/", "--name", "objects", "--no-wait")
-    assert _keys(stack, "incoming/objects/") == ["incoming/objects/a.csv"]
+    assert _keys(stack, "incoming/submitted/objects/") == ["incoming/submitted/objects/a.csv"]
     assert "there is no object" in jobs("submit", "s3://elsewhere/none.csv").err
     assert "there are no objects under" in jobs("submit", "s3://elsewhere/none/").err
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import boto3
 from botocore.config import Config
@@ -18,10 +18,22 @@ from lambda_src import storage
 
 @dataclass
 class Bucket:
-    """The objects by key, and what was asked for."""
+    """The objects by key, and what was asked for. A version of an object has its id behind an @: `a.csv@v1`."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
+
+
+def versions(bucket: Bucket, prefix: str) -> str:
+    """The list of the versions under a prefix: the last one of a key is its newest, and `@deleted` a delete marker."""
+    found = [name.rpartition("@") for name in bucket.objects if name.startswith(prefix) and "@" in name]
+    newest = {key: version for key, _, version in found}
+    rows = ""
+    for key, _, version in found:
+        kind = "DeleteMarker" if version == "deleted" else "Version"
+        latest = str(newest[key] == version).lower()
+        rows += f"<{kind}><Key>{quote(key)}</Key><VersionId>{version}</VersionId><IsLatest>{latest}</IsLatest></{kind}>"
+    return f"<EncodingType>url</EncodingType>{rows}"
 
 
 @contextmanager
@@ -48,20 +60,26 @@ def serving(bucket: Bucket) -> Iterator[Any]:
         def key(self) -> str:
             parts = urlsplit(self.path)
             key = unquote(parts.path).split("/", 2)[2] if parts.path.count("/") > 1 else ""
+            key += "".join(f"@{version}" for version in parse_qs(parts.query).get("versionId", []))
             bucket.asked.append((self.command, key))
             return key
 
         def do_HEAD(self) -> None:
-            body = bucket.objects.get(self.key())
-            self.answer(404) if body is None else self.answer(200, body)
+            body = bucket.objects.get(key := self.key())
+            version = {"x-amz-version-id": key.rpartition("@")[2]} if "@" in key else {}
+            self.answer(404) if body is None else self.answer(200, body, version)
 
         def do_GET(self) -> None:
-            key, query = self.key(), parse_qs(urlsplit(self.path).query)
+            key, query = self.key(), parse_qs(urlsplit(self.path).query, keep_blank_values=True)
             if "list-type" in query:
                 found = [name for name in sorted(bucket.objects) if name.startswith(query["prefix"][0])]
                 rows = "".join(f"<Contents><Key>{name}</Key><Size>1</Size></Contents>" for name in found[:1])
                 count = min(len(found), 1)
                 self.answer(200, f"<ListBucketResult><KeyCount>{count}</KeyCount>{rows}</ListBucketResult>".encode())
+            elif "versions" in query:
+                self.answer(
+                    200, f"<ListVersionsResult>{versions(bucket, query['prefix'][0])}</ListVersionsResult>".encode()
+                )
             elif key not in bucket.objects:
                 self.error(404, "NoSuchKey")
             elif "Range" in self.headers:

@@ -42,6 +42,7 @@ def test_what_a_job_leaves_open_is_settled_by_the_deployment(data: Bucket) -> No
         "bucket": "data",
         "dataset": {"key": "incoming/set.csv"},
         "source": "incoming/set.csv",
+        "version": "null",
         "format": "csv",
         "bytes": len(CSV),
         "batchSize": 100,
@@ -131,6 +132,19 @@ def test_a_data_set_that_cannot_be_read_is_refused_with_the_reason(
     assert reason in str(caught.value)
 
 
+def test_a_job_of_one_version_looks_at_that_and_at_no_newer_one(data: Bucket) -> None:
+    data.objects |= {"incoming/set.csv@v1": CSV, "incoming/set.csv": b"", "incoming/set.csv@v2": b""}
+    settled = check({"dataset": {"key": "incoming/set.csv", "version": "v1"}})
+    assert (settled["version"], settled["bytes"]) == ("v1", len(CSV))
+    assert settled["dataset"] == {"key": "incoming/set.csv", "version": "v1"}
+
+
+def test_a_version_that_is_gone_is_refused_by_its_name(data: Bucket) -> None:
+    data.objects["incoming/set.csv"] = CSV
+    with pytest.raises(InvalidJob, match=r'set.csv in version text "v1", found none that can be read'):
+        check({"dataset": {"key": "incoming/set.csv", "version": "v1"}})
+
+
 @pytest.mark.parametrize("dataset", [{"key": "incoming/none.csv"}, {"prefix": "incoming/none/"}])
 def test_a_data_set_that_does_not_exist_is_refused(data: Bucket, dataset: dict[str, str]) -> None:
     with pytest.raises(InvalidJob, match="found none"):
@@ -141,8 +155,15 @@ def test_a_data_set_that_does_not_exist_is_refused(data: Bucket, dataset: dict[s
     ("job", "reason"),
     [
         (None, 'expected {"dataset": {"key": "incoming/..."}}, received null'),
-        ({}, 'expected "dataset" to be {"key": ...} or {"prefix": ...}, received null'),
+        ({}, 'expected "dataset" to be {"key": ...}, {"key": ..., "version": ...} or {"prefix": ...}, received null'),
         ({"dataset": {"key": "incoming/a.csv", "prefix": "incoming/"}}, 'expected "dataset" to be'),
+        ({"dataset": {"prefix": "incoming/a/", "version": "v1"}}, 'expected "dataset" to be'),
+        ({"dataset": {"version": "v1"}}, 'expected "dataset" to be'),
+        (
+            {"dataset": {"key": "incoming/a.csv", "version": ""}},
+            'expected "version" to be the id of a version of the object, received text ""',
+        ),
+        ({"dataset": {"key": "incoming/a.csv", "version": None}}, 'expected "version" to be the id'),
         ({"dataset": {"key": 3}}, "expected the data set's key under incoming/, received a number 3"),
         ({"dataset": {"key": "jobs/a.csv"}}, "expected the data set's key under incoming/"),
         ({"dataset": {"prefix": "incoming/"}}, "expected the data set's prefix under incoming/"),
@@ -177,8 +198,8 @@ def test_no_more_than_its_ends_are_read_of_a_large_data_set(data: Bucket, monkey
     sizes: list[int] = []
     read = storage.read
 
-    def noted(key: str, byte_range: str | None = None) -> bytes:
-        content = read(key, byte_range)
+    def noted(key: str, byte_range: str | None = None, version: str | None = None) -> bytes:
+        content = read(key, byte_range, version)
         sizes.append(len(content))
         return content
 

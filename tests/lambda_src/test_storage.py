@@ -39,6 +39,6 @@ def test_no_client_tries_again_by_itself(monkeypatch: pytest.MonkeyPatch) -> Non
     assert config.retries == {"total_max_attempts": 1, "mode": "legacy"}
     sources = {path.name: path.read_text() for path in Path(storage.__file__).parent.glob("*.py")}
     calling = {name: text for name, text in sources.items() if "boto3." in text}
-    assert sorted(calling) == ["resume_inference.py", "storage.py", "submit_inference.py"]
+    assert sorted(calling) == ["resume_inference.py", "start_job.py", "storage.py", "submit_inference.py"]
     for text in calling.values():
         assert text.count("boto3.") == text.count("ONE_TRY)") == 1, "a client that tries again"

@@ -94,6 +94,7 @@ def test_what_a_role_may_use_the_key_for_is_what_it_does_with_the_bucket_and_its
             {"Action": "kms:GenerateDataKey", "Condition": {"StringEquals": logs}},
         ]
 
+    triggered = {"TriggersStartJobRole": [read]}
     asynchronous = {
         "ModelRole": [store],
         "AsyncModelSubmitInferenceRole": [store],
@@ -108,6 +109,7 @@ def test_what_a_role_may_use_the_key_for_is_what_it_does_with_the_bucket_and_its
         "JobSummarizeRole": [store],
         "JobWorkflowStateMachineRole": [store, *executions("JobWorkflowStateMachine")],
         **(asynchronous if "AsyncConfig" in stack.resources else {}),
+        **(triggered if "TriggersStartJobRole" in stack.resources else {}),
     }
 
 

@@ -62,7 +62,8 @@ def test_s3_lets_through_the_stacks_own_bucket_and_the_models_archive(stack: Sta
     assert endpoint["VpcEndpointType"] == "Gateway"
     expected = [
         through(["s3:GetObject", "s3:PutObject"], "<DataBucket.Arn>/*"),
-        through("s3:ListBucket", "<DataBucket.Arn>"),
+        through(["s3:ListBucket", "s3:ListBucketVersions"], "<DataBucket.Arn>"),
+        through("s3:GetObjectVersion", "<DataBucket.Arn>/incoming/*"),
     ]
     for model in stack.of_type("AWS::SageMaker::Model").values():
         url = model["PrimaryContainer"]["ModelDataUrl"]
@@ -70,15 +71,18 @@ def test_s3_lets_through_the_stacks_own_bucket_and_the_models_archive(stack: Sta
     assert endpoint["PolicyDocument"]["Statement"] == expected
 
 
-def test_x_ray_takes_traces_from_the_functions_alone(stack: Stack) -> None:
+def test_x_ray_and_step_functions_hear_from_the_functions_alone(stack: Stack) -> None:
     endpoints = stack.of_type("AWS::EC2::VPCEndpoint")
-    assert set(endpoints) == {"NetworkVpcS3", "NetworkVpcXRay"}
-    endpoint = endpoints["NetworkVpcXRay"]
-    assert (endpoint["VpcEndpointType"], endpoint["SubnetIds"]) == ("Interface", SUBNETS)
-    assert endpoint["SecurityGroupIds"] == ["<NetworkInterfaces.GroupId>"]
-    assert endpoint["PolicyDocument"]["Statement"] == [
-        through(["xray:PutTelemetryRecords", "xray:PutTraceSegments"], "*")
-    ]
+    taken = {
+        "NetworkVpcXRay": through(["xray:PutTelemetryRecords", "xray:PutTraceSegments"], "*"),
+        "NetworkVpcStepFunctions": through("states:StartExecution", "<JobWorkflowStateMachine>"),
+    }
+    assert set(endpoints) == {"NetworkVpcS3", *taken}
+    for name, statement in taken.items():
+        endpoint = endpoints[name]
+        assert (endpoint["VpcEndpointType"], endpoint["SubnetIds"]) == ("Interface", SUBNETS)
+        assert endpoint["SecurityGroupIds"] == ["<NetworkInterfaces.GroupId>"]
+        assert endpoint["PolicyDocument"]["Statement"] == [statement]
 
 
 def test_nobody_comes_in_but_to_the_endpoints_and_only_https_goes_out(stack: Stack) -> None:

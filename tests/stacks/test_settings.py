@@ -13,6 +13,10 @@ from stacks.settings import DEV, LOCAL, PROD, STAGES, InvalidSettings, Settings
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/model"
 PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/churn/3"
+SCHEDULE = (
+    "schedule: expected rate(1 hour), rate(15 minutes) or six fields such as cron(0 20 * * ? *), one of the days a ?, "
+    "in UTC; received "
+)
 
 
 def test_each_stage_is_known_by_its_name() -> None:
@@ -133,6 +137,32 @@ def test_each_stage_is_known_by_its_name() -> None:
         ({"alarm_model_errors": 101}, "alarm_model_errors: expected 0 to 100, received 101"),
         ({"alarm_model_seconds": 0}, "alarm_model_seconds: expected 0.001 to 60, received 0"),
         ({"alarm_rejected": -1}, "alarm_rejected: expected 0 to 100, received -1"),
+        ({"schedule": "hourly"}, f"{SCHEDULE}'hourly'"),
+        ({"schedule": "rate(1 hours)"}, f"{SCHEDULE}'rate(1 hours)'"),
+        ({"schedule": "rate(0 days)"}, f"{SCHEDULE}'rate(0 days)'"),
+        ({"schedule": "rate(30 seconds)"}, f"{SCHEDULE}'rate(30 seconds)'"),
+        ({"schedule": "cron(0 20 * * * *)"}, f"{SCHEDULE}'cron(0 20 * * * *)'"),
+        ({"schedule": "cron(0 20 * * ?)"}, f"{SCHEDULE}'cron(0 20 * * ?)'"),
+        (
+            {"trigger_prefix": "outgoing/", "on_arrival": True},
+            "trigger_prefix: expected the beginning of keys under incoming/, of letters, digits and !_.()'/-, "
+            "received 'outgoing/'",
+        ),
+        (
+            {"trigger_prefix": "incoming/*", "on_arrival": True},
+            "trigger_prefix: expected the beginning of keys under incoming/, of letters, digits and !_.()'/-, "
+            "received 'incoming/*'",
+        ),
+        (
+            {"trigger_prefix": "incoming/submitted/monday/", "schedule": "rate(1 day)"},
+            "trigger_prefix: expected another than incoming/submitted/, where each data set has its job, "
+            "received 'incoming/submitted/monday/'",
+        ),
+        (
+            {"trigger_prefix": "incoming/daily/"},
+            "trigger_prefix: expected none without on_arrival or schedule, as nothing starts jobs, "
+            "received 'incoming/daily/'",
+        ),
         ({"noncurrent_days": 0}, "noncurrent_days: expected 1 to 3650, received 0"),
         ({"access_log_days": 3651}, "access_log_days: expected 1 to 3650, received 3651"),
         (
@@ -149,6 +179,14 @@ def test_a_value_that_cannot_work_is_refused(changed: dict[str, Any], message: s
     with pytest.raises(InvalidSettings) as caught:
         Settings(stage="test", **changed)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    ["rate(1 minute)", "rate(15 minutes)", "rate(10 days)", "cron(0 20 * * ? *)", "cron(0/15 8-17 ? * MON-FRI 2026)"],
+)
+def test_a_schedule_is_one_of_eventbridges(schedule: str) -> None:
+    assert Settings(stage="test", schedule=schedule).triggered
 
 
 def test_the_instance_types_are_those_of_sagemakers_api() -> None:
