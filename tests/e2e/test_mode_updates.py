@@ -10,6 +10,7 @@ import pytest
 
 from lambda_src.contract import request_prefix
 from model import examples, train
+from stacks.modes import ASYNC
 from tests.e2e.deployment import Deployment, until
 from tests.e2e.updates import UPDATED, Moving, circuit
 from tests.synthesis import FROM_ZERO, MODES
@@ -54,6 +55,7 @@ def test_every_mode_is_updated_to_every_other_with_its_data_and_without_a_trace_
 
 
 def test_a_queue_without_requests_has_no_instance_and_a_request_starts_one(moving: Moving) -> None:
+    moving.to(ASYNC)  # so that scaling is turned on
     now = moving.to(FROM_ZERO)
     until(lambda: instances(now), lambda found: found == {"Current": 0, "Desired": 0})
     assert len(predictions(now)) == len(RECORDS)
@@ -84,6 +86,16 @@ def test_another_instance_type_of_what_scales_is_another_endpoint_and_would_be_r
     }
     moving.now = Deployment(now.ready, now.folder, now.updated)  # the endpoint has another name
     assert len(predictions(moving.now)) == len(RECORDS)
+
+
+def test_scaling_can_be_turned_off_again(moving: Moving) -> None:
+    moving.to(FROM_ZERO)
+    now = moving.to(ASYNC)
+    scaling = now.client("application-autoscaling")
+    assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
+    assert served(now) == declared(now)
+    assert instances(now) == {"Current": 1, "Desired": 1}
+    assert len(predictions(now)) == len(RECORDS)
 
 
 def instances(deployment: Deployment) -> dict[str, int]:
