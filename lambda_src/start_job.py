@@ -74,9 +74,10 @@ def handler(event: Json, context: object) -> dict[str, list[str]]:
 
 
 def landed(created: dict[str, Any]) -> Version:
-    """What an event of S3 tells of the object, whose key it has as it is, not URL-encoded as S3's own notifications.
+    """What an event of S3 tells of the object.
 
-    https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+    S3's own notifications have its key URL-encoded; events have it as it is, which AWS does not say in words and is
+    not confirmed from here. https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
     """
     if not (version := created.get("version-id")):
         raise ValueError(

@@ -40,8 +40,8 @@ VARIANTS: Mapping[str, Settings] = {
         schedule="rate(1 day)",
         trigger_prefix="incoming/daily/",
     ),
-    "dev-serverless": DEV.in_mode(SERVERLESS),
-    "prod-async": PROD.in_mode(ASYNC, model_instances=0),
+    "dev-serverless": DEV.in_mode(SERVERLESS, on_arrival=True),
+    "prod-async": PROD.in_mode(ASYNC, model_instances=0, schedule="cron(0 20 * * ? *)"),
 }
 """What the template gate judges: each stage, and each choice that changes what a stage deploys."""
 MODES: Mapping[str, str] = {mode: "local" if mode == REALTIME else f"local-{mode}" for mode in DEFAULTS}

@@ -52,6 +52,8 @@ class JobTriggers(Construct):
             delivery=decisions.STARTED_LATER,
         )
         role, function = self.start_job.role, self.start_job.function
+        # Where the stack has a key, the machine's own role encrypts the input. That whoever starts an execution needs
+        # the key too, AWS says of synchronous ones alone; of these it is not confirmed.
         machine.grant_start_execution(role)
         data.grant_read(role, SUMMARIES)
         if protection.network is not None:

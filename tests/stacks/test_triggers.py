@@ -55,6 +55,15 @@ def test_the_schedule_calls_the_function(stack: Stack) -> None:
     assert [it["Arn"] for it in rule["Targets"]] == [f"<{CALLED}.Arn>"]
 
 
+def test_each_trigger_has_what_it_needs_itself_and_no_more(synthesized: Callable[[str], Assembly], name: str) -> None:
+    arrival, schedule = (synthesized(it).stacks[name] for it in ("dev-serverless", "prod-async"))
+    assert set(arrival.of_type("AWS::Events::Rule")) == {"TriggersArrival"}
+    assert "s3:ListBucketVersions" not in str(arrival.statements("TriggersStartJobRole"))
+    (rule,) = schedule.of_type("AWS::Events::Rule").values()
+    assert rule["ScheduleExpression"] == "cron(0 20 * * ? *)"
+    assert "NotificationConfiguration" not in schedule.of_type("AWS::S3::Bucket")["DataBucket"]
+
+
 def test_only_eventbridge_may_call_the_function_and_for_these_rules_only(stack: Stack) -> None:
     allowed = [it for it in stack.of_type("AWS::Lambda::Permission").values() if CALLED in str(it["FunctionName"])]
     assert {(it["Principal"], it["Action"]) for it in allowed} == {("events.amazonaws.com", "lambda:InvokeFunction")}
