@@ -96,7 +96,10 @@ class ServedModel(Construct):
                 arn_format=ArnFormat.NO_RESOURCE_NAME,
             )
             self._grant_model_data(arn, protection)
-        return sagemaker.CfnModel.ContainerDefinitionProperty(model_package_name=source.package_arn)
+        # Over what the package has of variables, as the SageMaker SDK's own ModelPackage gives its `env`.
+        return sagemaker.CfnModel.ContainerDefinitionProperty(
+            model_package_name=source.package_arn, environment={"MODEL_VERSION": source.version}
+        )
 
     def _place(self, protection: Protection) -> sagemaker.CfnModel.VpcConfigProperty | None:
         """Where the instances stand. The archive then comes through the network, though the container is isolated.

@@ -99,7 +99,10 @@ def test_a_package_is_named_and_what_the_settings_say_of_it_is_granted(tmp_path:
     )
     endpoint(made, settings)
     template = synthesized(made)
-    assert template.resources["Model"]["Properties"]["PrimaryContainer"] == {"ModelPackageName": PACKAGE}
+    assert template.resources["Model"]["Properties"]["PrimaryContainer"] == {
+        "ModelPackageName": PACKAGE,
+        "Environment": {"MODEL_VERSION": "churn/3"},
+    }
     resources = {action: it["Resource"] for it in template.statements("ModelRole") for action in actions([it])}
     assert resources["s3:GetObject"] == "arn:aws:s3:::models/churn/3.tar.gz"
     assert resources["ecr:BatchGetImage"] == "arn:aws:ecr:us-east-1:123456789012:repository/team/model"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+P_MALIGNANT = 0.25
+"""What its containers say of every instance."""
+
 PROGRAM = '''#!{python}
 """version, image inspect, pull, run, stop and rm; every command line is noted in `calls`."""
 import http.server, json, os, pathlib, signal, sys, time
@@ -34,7 +37,7 @@ class Server(http.server.BaseHTTPRequestHandler):
         instances = json.loads(self.rfile.read(int(self.headers["content-length"])))["instances"]
         mounted = self.options.get("--volume", "").split(":")
         weights = sorted(it.name for it in pathlib.Path(mounted[0]).rglob("*") if it.is_file()) if mounted[0] else []
-        label = {{"label": "benign", "p_malignant": 0.25, "weights": weights, "env": self.options["--env"]}}
+        label = {{"label": "benign", "p_malignant": {says}, "weights": weights, "env": self.options["--env"]}}
         self.answer({{"predictions": [label for _ in instances]}})
 
     def answer(self, document):
@@ -104,6 +107,6 @@ def install(folder: Path) -> Path:
     for name in ("bin", "images", "containers"):
         (folder / name).mkdir(parents=True)
     program = folder / "bin" / "docker"
-    program.write_text(PROGRAM.format(python=sys.executable, home=str(folder)))
+    program.write_text(PROGRAM.format(python=sys.executable, home=str(folder), says=P_MALIGNANT))
     program.chmod(0o755)
     return program.parent

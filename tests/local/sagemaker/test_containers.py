@@ -119,7 +119,9 @@ def test_a_container_whose_watcher_was_killed_is_ended_all_the_same(cloud: Cloud
     servers = cloud.sagemaker.store(Place(ACCOUNT, REGION)).endpoint("own").fleet
     assert servers is not None
     (container,) = (docker / "containers").iterdir()
-    servers.variants[0].instances[0].process.kill()
+    watcher = servers.variants[0].instances[0]
+    watcher.process.kill()
+    until(lambda: watcher.alive, lambda alive: not alive)
     cloud.client("sagemaker").delete_endpoint(EndpointName="own")
     until(container.exists, lambda there: not there)
 
