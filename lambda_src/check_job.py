@@ -136,13 +136,7 @@ def parent_of(job: dict[str, Json]) -> str | None:
 
 def check_listing(prefix: str) -> None:
     """Raises `InvalidJob` when no object lies under the prefix."""
-    try:
-        found = storage.client().list_objects_v2(Bucket=storage.bucket(), Prefix=prefix, MaxKeys=1)
-    except ClientError as error:
-        raise storage.explained(error) from error
-    except storage.UNREACHABLE as error:
-        raise storage.S3Unavailable(str(error)) from error
-    if not found.get("KeyCount"):
+    if not storage.listed(prefix, 1):
         raise InvalidJob(f"expected objects under s3://{storage.bucket()}/{prefix}, found none")
 
 

@@ -229,6 +229,33 @@ ASYNC_TOKENS = f"{ASYNC}tokens/"
 """Where a task that waits for an answer leaves its token."""
 
 
+TRANSFORM = "transform/"
+"""Under it lies what goes to and fro between the workflow and its transform jobs; it lasts days."""
+
+FIRST, AGAIN = "first", "again"
+"""The two transform jobs of a job or request: of whole batches, and of the records of refused ones, one by one."""
+
+PARTS_STORED, REFUSED_STORED = "StoreParts", "StoreRefused"
+"""The labels of the Map Runs over batches that have been to the model; a job's records are in another run."""
+
+
+def transform_folder(prefix: str, attempt: str) -> str:
+    """Where a transform job of the job or request that keeps its results under `prefix` has its objects.
+
+    `in/` holds what the model is sent, `out/` its answers under the same names with `.out` after them, and `parts/`
+    what each batch needs to be stored.
+    """
+    return f"{TRANSFORM}{prefix}/{attempt}"
+
+
+def run_label(map_run_arn: str) -> str:
+    """The label of a Map Run, which its ARN has: `arn:aws:states:...:mapRun:machine/label:id`.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/concepts-examine-map-run.html
+    """
+    return map_run_arn.rpartition("/")[2].partition(":")[0]
+
+
 def request_prefix(execution_name: str) -> str:
     """Where the results of one request lie in the data bucket."""
     return f"requests/{execution_name}"

@@ -92,6 +92,17 @@ def lines(key: str) -> Iterator[bytes]:
         yield rest
 
 
+def listed(prefix: str, most: int) -> list[str]:
+    """The first keys that begin with a prefix, at most 1,000. Raises as `read` does."""
+    try:
+        found = client().list_objects_v2(Bucket=bucket(), Prefix=prefix, MaxKeys=most)
+    except ClientError as error:
+        raise explained(error) from error
+    except UNREACHABLE as error:
+        raise S3Unavailable(str(error)) from error
+    return [it["Key"] for it in found.get("Contents", [])]
+
+
 def put_once(key: str, body: bytes, content_type: str = "application/x-ndjson") -> None:
     """Writes the object if there is none. The same bytes are the same result; others are a conflict.
 

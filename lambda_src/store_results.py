@@ -30,13 +30,18 @@ def handler(event: Json, context: object) -> dict[str, Any]:
         rejected = sorted([*rejected, *refused], key=lambda line: int(line["index"]))
     else:
         rows = paired(event["ids"], event["indexes"], event["answer"])
+    return stored(event, rows, rejected)
+
+
+def stored(event: dict[str, Json], rows: list[dict[str, Json]], rejected: list[dict[str, Json]]) -> dict[str, Any]:
+    """What `handler` gives, once these are stored; of the event are its `prefix`, and `calls` and `retries` if any."""
     first = min(row["index"] for row in [*rows, *rejected])
-    stored = store(event["prefix"], "predictions", first, rows)
+    uri = store(event["prefix"], "predictions", first, rows)
     store(event["prefix"], "rejected", first, rejected)
     print(f"stored {len(rows)} predictions and {len(rejected)} rejected records")
     if "calls" not in event:
         metrics.publish_request(len(rows), len(rejected))
-        return {"results": stored, "predicted": len(rows), "rejected": rejected}
+        return {"results": uri, "predicted": len(rows), "rejected": rejected}
     return {
         "first": first,
         "received": len(rows) + len(rejected),

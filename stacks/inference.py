@@ -6,16 +6,14 @@ from aws_cdk import CfnOutput, Environment, Stack
 from constructs import Construct
 
 from lambda_src.contract import request_prefix
-from stacks.constructs.batch_job import BatchJob
 from stacks.constructs.data_bucket import DataBucket
-from stacks.constructs.inference_chain import InferenceChain, Store
 from stacks.constructs.job_triggers import JobTriggers
 from stacks.constructs.model_source import model_source
 from stacks.constructs.observability import Observability, metrics_environment
 from stacks.constructs.protection import protection
 from stacks.constructs.python_function import PythonFunction
 from stacks.constructs.served_model import ServedModel
-from stacks.constructs.serving import serving
+from stacks.constructs.serving import Steps, serving
 from stacks.constructs.workflow import Workflow
 from stacks.settings import Settings
 
@@ -40,45 +38,30 @@ class InferenceStack(Stack):
         self.endpoint = served.endpoint
         bucket = {"DATA_BUCKET": self.data.bucket.bucket_name}
         self.preprocess = PythonFunction(
-            self, "PreprocessData", module="preprocess", settings=settings, protection=guarded, environment=bucket
+            self, "PreprocessData", module=served.preprocess, settings=settings, protection=guarded, environment=bucket
         )
         self.store = PythonFunction(
             self,
             "StoreResults",
-            module="store_results",
+            module=served.store,
             settings=settings,
             protection=guarded,
             environment=bucket | {"MODEL_VERSION": model.source.version} | metrics_environment(self, settings),
         )
         self.data.grant_store(self.store.role, f"{request_prefix('*')}")
 
-        request = InferenceChain(
-            self,
-            "Request",
-            preprocess=self.preprocess,
-            predictor=served.predictor,
-            store=Store(self.store, f"'{request_prefix('')}' & $states.context.Execution.Name"),
-            split_calls=settings.split_calls,
-        )
+        steps = Steps(self.data, self.preprocess, self.store, model.source.version, settings, guarded)
         self.workflow = Workflow(
             self,
             "Workflow",
-            chain=request.chain,
+            chain=served.request(
+                self, "Request", steps, prefix=f"'{request_prefix('')}' & $states.context.Execution.Name"
+            ),
             settings=settings,
             timeout=settings.machine_timeout,
             protection=guarded,
         )
-        self.job = BatchJob(
-            self,
-            "Job",
-            data=self.data,
-            preprocess=self.preprocess,
-            predictor=served.predictor,
-            store=self.store,
-            model_version=model.source.version,
-            settings=settings,
-            protection=guarded,
-        )
+        self.job = served.job(self, "Job", steps)
         triggers = (
             JobTriggers(self, "Triggers", data=self.data, job=self.job, settings=settings, protection=guarded)
             if settings.triggered
@@ -99,4 +82,5 @@ class InferenceStack(Stack):
         CfnOutput(self, "StateMachineArn", value=self.workflow.state_machine.state_machine_arn)
         CfnOutput(self, "BatchJobArn", value=self.job.workflow.state_machine.state_machine_arn)
         CfnOutput(self, "ResultsBucketUri", value=self.data.bucket.s3_url_for_object())
-        CfnOutput(self, "EndpointName", value=self.endpoint.name)
+        if self.endpoint is not None:
+            CfnOutput(self, "EndpointName", value=self.endpoint.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stacks.modes import ASYNC, REALTIME, SERVERLESS
+from stacks.modes import ASYNC, REALTIME, SERVERLESS, TRANSFORM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +16,11 @@ class Limits:
     seconds: int
     source: str
 
+
+PAYLOAD_MB, MOST_AT_ONCE_MB = 6, 100
+"""How much one object of a transform job may weigh here, and how much one of its instances is given at once.
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob.html
+"""
 
 LIMITS: Mapping[str, Limits] = {
     # The API's own model has 6 MiB; AWS's pages name 25 MB as well. The smaller holds wherever it was deployed.
@@ -34,7 +39,7 @@ LIMITS: Mapping[str, Limits] = {
         seconds=3_600,
         source="https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference.html",
     ),
-    "transform": Limits(
+    TRANSFORM: Limits(
         payload=100 * 2**20,
         seconds=3_600,
         source="https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob.html",

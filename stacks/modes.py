@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-REALTIME, SERVERLESS, ASYNC = "realtime", "serverless", "async"
+REALTIME, SERVERLESS, ASYNC, TRANSFORM = "realtime", "serverless", "async", "transform"
 
 NOT_GIVEN: Any = None
 """The default of a setting that belongs to some modes only: so that one given in vain can be told and refused."""
@@ -21,6 +21,12 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "async_timeout": 900,
         "machine_timeout": 7_200,
         **SCALING,
+    },
+    TRANSFORM: {
+        "transform_instances": 1,
+        "transform_concurrency": 4,
+        "transform_timeout": 600,
+        "machine_timeout": 28_800,
     },
 }
 """The settings that each mode has of its own, and what they are where nothing is given."""

@@ -13,9 +13,9 @@ from aws_cdk.aws_logs import RetentionDays
 
 from lambda_src.contract import ENVELOPE_BYTES, INCOMING, MAX_CONCURRENCY, MAX_STATE_BYTES, RESULT_BYTES, most_records
 from stacks import instance_types, scaling, triggers
-from stacks.limits import LIMITS
+from stacks.limits import LIMITS, MOST_AT_ONCE_MB, PAYLOAD_MB
 from stacks.model_settings import check_model
-from stacks.modes import ASYNC, DEFAULTS, NOT_GIVEN, REALTIME, SERVERLESS, defaults, without_others
+from stacks.modes import ASYNC, DEFAULTS, NOT_GIVEN, REALTIME, SERVERLESS, TRANSFORM, defaults, without_others
 
 ARCHITECTURES = ("arm64", "x86_64")
 MACHINE_NAMES = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "amd64": "x86_64"}
@@ -57,8 +57,8 @@ class Settings:
     machine_timeout: int = NOT_GIVEN
     """How long a request may take in all."""
     mode: str = REALTIME
-    """How SageMaker serves the model: realtime, serverless or async. What is NOT_GIVEN has a default in its modes
-    (see `stacks.modes`), and is refused in others."""
+    """How SageMaker serves the model: realtime, serverless, async or transform. What is NOT_GIVEN has a default in
+    its modes (see `stacks.modes`), and is refused in others."""
     model_archive: str | None = None
     """A folder, or a `model.tar.gz`, with `code/inference.py` and what it loads, relative to the project; None is the
     sample model, `model/`, but for an image, which then brings its own. See docs/bring-your-own-model.md."""
@@ -90,8 +90,15 @@ class Settings:
     """How many batches a serverless endpoint is given at once: more are throttled."""
     async_timeout: int = NOT_GIVEN
     """How long the model may work on one request of an asynchronous endpoint; it may wait as long before."""
+    transform_instances: int = NOT_GIVEN
+    """How many instances a transform job has: each starts for it, and ends with it."""
+    transform_concurrency: int = NOT_GIVEN
+    """How many batches one instance of a transform job is given at once (AWS: MaxConcurrentTransforms)."""
+    transform_timeout: int = NOT_GIVEN
+    """How long the model may work on one batch of a transform job."""
     function_concurrency: int = 32
-    """How many batches are given at once to functions that hold the model themselves."""
+    """How many batches are given at once to functions that hold the model themselves; in mode transform, to those
+    that prepare and store them."""
     batch_size: int = 100
     """The most records of a batch, where a job does not say; what fits `batch_bytes` may be fewer."""
     batch_bytes: int = 180_224
@@ -199,9 +206,11 @@ class Settings:
 
     @property
     def capacity(self) -> int:
-        """How many batches the endpoint takes at once, with all the instances that it may have."""
+        """How many batches the model takes at once, with all the instances that it may have."""
         if self.mode == SERVERLESS:
             return self.serverless_concurrency
+        if self.mode == TRANSFORM:
+            return self.transform_instances * self.transform_concurrency
         return self.most_instances * self.endpoint_concurrency
 
     @property
@@ -212,11 +221,13 @@ class Settings:
     @property
     def scaled(self) -> bool:
         """Whether the endpoint's instances follow the load."""
-        return self.mode != SERVERLESS and self.most_instances > self.model_instances
+        return self.mode not in (SERVERLESS, TRANSFORM) and self.most_instances > self.model_instances
 
     @property
     def model_seconds(self) -> int:
         """How long the workflow waits for the model's answer to one batch."""
+        if self.mode == TRANSFORM:
+            return self.transform_timeout
         return 2 * self.async_timeout if self.mode == ASYNC else ENDPOINT_SECONDS
 
     def in_mode(self, mode: str, **changes: Any) -> Settings:
@@ -226,10 +237,12 @@ class Settings:
         return replace(self, **{**({} if mode == self.mode else without_others(mode)), **changes})
 
     def _check_mode(self) -> None:
-        if self.vpc and self.mode != REALTIME:
+        if self.vpc and self.mode in (SERVERLESS, ASYNC):
             # A serverless endpoint has none in AWS; in async mode functions call more than the network reaches.
             # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html
-            raise InvalidSettings(f"vpc: expected false in mode {self.mode}, received true; it is for mode {REALTIME}")
+            raise InvalidSettings(
+                f"vpc: expected false in mode {self.mode}, received true; it is for modes {REALTIME} and {TRANSFORM}"
+            )
         if self.mode == SERVERLESS:
             # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProductionVariantServerlessConfig.html
             if self.serverless_memory not in range(1_024, 6_145, 1_024):
@@ -243,6 +256,11 @@ class Settings:
                 f"model_instances, received {self.scaling_invocations:g}"
             )
         if self.mode == SERVERLESS:
+            return
+        if self.mode == TRANSFORM:
+            self._within("transform_instances", self.transform_instances, 1, 100)
+            self._within("transform_concurrency", self.transform_concurrency, 1, MOST_AT_ONCE_MB // PAYLOAD_MB)
+            self._within("transform_timeout", self.transform_timeout, 1, LIMITS[TRANSFORM].seconds)
             return
         try:
             scaling.check(self)

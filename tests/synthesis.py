@@ -15,7 +15,7 @@ from aws_cdk import App, CloudFormationValidatePlugin, ValidationRuleSource, Val
 
 import app
 from stacks.acknowledgements import Acknowledgement, take_acknowledgements
-from stacks.modes import ASYNC, DEFAULTS, REALTIME, SERVERLESS
+from stacks.modes import ASYNC, DEFAULTS, REALTIME, SERVERLESS, TRANSFORM
 from stacks.settings import DEV, LOCAL, PROD, Settings
 from stacks.settings import STAGES as SETTINGS
 
@@ -42,6 +42,7 @@ VARIANTS: Mapping[str, Settings] = {
     ),
     "dev-serverless": DEV.in_mode(SERVERLESS, on_arrival=True),
     "prod-async": PROD.in_mode(ASYNC, model_instances=0, schedule="cron(0 20 * * ? *)"),
+    "prod-transform": PROD.in_mode(TRANSFORM, vpc=True),
 }
 """What the template gate judges: each stage, and each choice that changes what a stage deploys."""
 MODES: Mapping[str, str] = {mode: "local" if mode == REALTIME else f"local-{mode}" for mode in DEFAULTS}

@@ -76,6 +76,10 @@ ASYNC_TRANSIENT = (*S3_TRANSIENT, "EndpointUnavailable")
 """SubmitInference raises `EndpointUnavailable` for what another try may change; and a notification may get lost,
 after which the task that waits for it times out."""
 
+SAGEMAKER_CALL_FAILED = ("SageMaker.AmazonSageMakerException", "SageMaker.SdkClientException")
+"""What `sagemaker:createTransformJob` says when it begins no job, whatever the reason: a throttle, or instances of
+which there are none at the moment. That Step Functions spells the second so is not confirmed."""
+
 KILLED = ("Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout")
 """A function killed, as one out of memory is, or out of time: most often it will be again.
 
@@ -115,6 +119,11 @@ def handle_call_failures(task: sfn.TaskStateBase, *, failed: sfn.IChainable) -> 
     """Tries any error of Step Functions' own API again, two times, and ends it in `failed`."""
     _retry(task, ([TASK_FAILED, TIMEOUT], 2))
     _catch(task, failed, None)
+
+
+def handle_job_failures(task: sfn.TaskStateBase) -> None:
+    """Tries again what began no job; how one ended that began is for whoever catches it."""
+    _retry(task, (SAGEMAKER_CALL_FAILED, 6))
 
 
 def _catch(task: sfn.TaskStateBase, failed: sfn.IChainable, caught: Caught | None) -> None:

@@ -8,8 +8,8 @@ from constructs import Construct
 
 from stacks.acknowledgements import acknowledge
 from stacks.constructs import decisions
-from stacks.constructs.batch_job import SUMMARIES, BatchJob
 from stacks.constructs.data_bucket import DataBucket
+from stacks.constructs.job import SUMMARIES, Job
 from stacks.constructs.protection import Protection
 from stacks.constructs.python_function import PythonFunction
 from stacks.settings import Settings
@@ -31,7 +31,7 @@ class JobTriggers(Construct):
         construct_id: str,
         *,
         data: DataBucket,
-        job: BatchJob,
+        job: Job,
         settings: Settings,
         protection: Protection,
     ) -> None:

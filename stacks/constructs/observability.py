@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from aws_cdk import Aws, Stack
@@ -34,8 +34,9 @@ def alarm_name(title: str) -> str:
 class Observability(Construct):
     """Watches a stack's two workflows, its functions and its model.
 
-    `model` is an endpoint, or the function that holds the model. `each` are the functions that every batch calls,
-    `once` those that a job calls once, `start_job` the one that starts jobs. Alarms go to the settings' topic.
+    `model` is an endpoint, or the function that holds the model; None where it runs in transform jobs, each of which
+    has metrics under its own name. `each` are the functions that every batch calls, `once` those that a job calls
+    once, `start_job` the one that starts jobs. Alarms go to the settings' topic.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Observability(Construct):
         *,
         job: Workflow,
         request: Workflow,
-        model: ModelEndpoint | PythonFunction,
+        model: ModelEndpoint | PythonFunction | None,
         each: Sequence[PythonFunction],
         once: Sequence[PythonFunction],
         start_job: PythonFunction | None = None,
@@ -58,13 +59,14 @@ class Observability(Construct):
         functions = {it: Function(it.node.id, it.function.function_name) for it in (*each, *once, *starting)}
         of_each = tuple(functions[it] for it in each)
         trigger_alarms = chain.from_iterable(alarms.trigger_alarms(functions[it]) for it in starting)
+        model_alarms: Iterable[Alarm] = ()
+        model_graphs: list[dashboard.Graph] = []
         if isinstance(model, ModelEndpoint):
             endpoint = Endpoint(model.name, PRODUCTION)
             model_alarms = alarms.endpoint_alarms(endpoint, settings)
             model_graphs = dashboard.endpoint_graphs(endpoint, queued=settings.mode == ASYNC)
-        else:
+        elif model is not None:
             model_alarms = alarms.model_function_alarms(functions[model], settings)
-            model_graphs = []
 
         actions = [settings.alarm_topic_arn] if settings.alarm_topic_arn else None
         self.alarms = {

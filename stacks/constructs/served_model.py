@@ -14,10 +14,13 @@ from stacks.constructs.model_image import framework_image, own_image
 from stacks.constructs.model_source import ModelSource
 from stacks.constructs.protection import Protection
 from stacks.constructs.trust import sagemaker_here
-from stacks.modes import SERVERLESS
+from stacks.modes import SERVERLESS, TRANSFORM
 from stacks.settings import Settings
 
-METRICS_NAMESPACE = "/aws/sagemaker/Endpoints"
+ENDPOINTS, TRANSFORM_JOBS = "/aws/sagemaker/Endpoints", "/aws/sagemaker/TransformJobs"
+"""The metrics' namespace, and how the log group's name begins: an endpoint has a group of its own, transform jobs
+share one. https://docs.aws.amazon.com/sagemaker/latest/dg/logging-cloudwatch.html
+"""
 LOG_GROUP_NAMED_LATER = (
     "SageMaker makes the log group and names it after the endpoint, which has its name only when the role is there: "
     "the policy names the groups of endpoints."
@@ -36,7 +39,7 @@ class ServedModel(Construct):
         container = (
             self._package(source, protection) if source.package_arn else self._parts(source, settings, protection)
         )
-        self._grant_monitoring(self.role)
+        self._grant_monitoring(self.role, transform=settings.mode == TRANSFORM)
         if protection.network is not None:
             protection.network.grant_model_interfaces(self.role)
 
@@ -118,7 +121,7 @@ class ServedModel(Construct):
         if protection.network is not None:
             protection.network.allow(["s3:GetObject"], [objects])
 
-    def _grant_monitoring(self, grantee: iam.IGrantable) -> None:
+    def _grant_monitoring(self, grantee: iam.IGrantable, *, transform: bool) -> None:
         """The container's log and the instances' metrics. SageMaker makes the log group, named after the
         endpoint, whose name is not known before the role is.
         https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html#sagemaker-roles-createmodel-perms
@@ -126,7 +129,7 @@ class ServedModel(Construct):
         group = Stack.of(self).format_arn(
             service="logs",
             resource="log-group",
-            resource_name=f"{METRICS_NAMESPACE}/*",
+            resource_name=f"{TRANSFORM_JOBS}:*" if transform else f"{ENDPOINTS}/*",
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
         acknowledge(self.role, decisions.wildcard(LOG_GROUP_NAMED_LATER, group))
@@ -144,5 +147,5 @@ class ServedModel(Construct):
             grantee=grantee,
             actions=["cloudwatch:PutMetricData"],
             resource_arns=["*"],  # AWS has no narrower form but the namespace
-            conditions={"StringEquals": {"cloudwatch:namespace": METRICS_NAMESPACE}},
+            conditions={"StringEquals": {"cloudwatch:namespace": TRANSFORM_JOBS if transform else ENDPOINTS}},
         )

@@ -44,6 +44,12 @@ WIDE = {
     "arn:aws:ec2:us-east-1:<AWS::AccountId>:network-interface/*": (
         "Lambda and SageMaker make a function's and a model's interfaces in a network, whose names nobody knows before"
     ),
+    "arn:aws:sagemaker:us-east-1:<AWS::AccountId>:transform-job/inferencestack-*": (
+        "transform jobs are named when they start: their names begin with the stack's, which no other there has"
+    ),
+    "arn:aws:logs:us-east-1:<AWS::AccountId>:log-group:/aws/sagemaker/TransformJobs:*": (
+        "all transform jobs of an account have their streams in this one group"
+    ),
     "arn:aws:logs:us-east-1:<AWS::AccountId>:log-group:/aws/sagemaker/Endpoints/*": (
         "SageMaker names the group after the endpoint, whose name is not known before the model's role is"
     ),

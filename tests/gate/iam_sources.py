@@ -40,9 +40,10 @@ class Source:
         return f"`{self.file}`: `{self.name}`"
 
 
-JOBS = "stacks/constructs/batch_job.py"
+JOBS = "stacks/constructs/job.py"
 MODEL = "stacks/constructs/served_model.py"
 ASYNC, WAITING = "stacks/constructs/async_endpoint.py", "stacks/constructs/async_predictor.py"
+TRANSFORM = "stacks/constructs/transform.py"
 DATA = "stacks/constructs/data_bucket.py"
 NETWORK = "stacks/constructs/network.py"
 TRIGGERS, START = "stacks/constructs/job_triggers.py", "TriggersStartJobRole"
@@ -64,8 +65,26 @@ SOURCES = (
     Source(MACHINE, r"xray:\w+", r"\*", "stacks/constructs/workflow.py", "tracing_enabled"),
     Source(JOB, r"s3:\w+", r".*/map/\*", "stacks/constructs/narrow_access.py", "MapRunWriter"),
     Source(JOB, r"s3:GetObject(Version)?", r".*/incoming/\*", JOBS, "csv.allowing"),
-    Source(JOB, "s3:ListBucket", ".*", JOBS, "objects.allowing"),
-    Source(JOB, r"states:\w+", ".*", JOBS, "_grant_map_runs"),
+    Source(JOB, "s3:ListBucket", ".*", JOBS, "objects.allowing", condition="incoming/"),
+    Source(JOB, "s3:ListBucket", ".*", "stacks/constructs/parts_map.py", "ObjectsReader", condition="transform/jobs/"),
+    Source(MACHINE, r"sagemaker:(\w+TransformJob|ListTags)", ".*", TRANSFORM, "statements"),
+    Source(MACHINE, r"iam:PassRole|events:\w+", ".*", TRANSFORM, "statements"),
+    Source(MACHINE, "kms:CreateGrant", "<Key.Arn>", TRANSFORM, "statements"),
+    Source("PreprocessDataRole", r"s3:\w+", r".*/transform/.*", TRANSFORM, "data.grant_store"),
+    Source("StoreResultsRole", "s3:GetObject", r".*/transform/\*", TRANSFORM, "data.grant_read"),
+    Source("StoreResultsRole", "s3:PutObject", r".*/transform/.*", TRANSFORM, "data.grant_write"),
+    Source("StoreResultsRole", "s3:ListBucket", ".*", TRANSFORM, "data.grant_list"),
+    Source("ModelRole", "s3:GetObject", r".*/transform/.*", TRANSFORM, "data.grant_read"),
+    Source("ModelRole", "s3:PutObject", r".*/transform/.*", TRANSFORM, "data.grant_write"),
+    Source("ModelRole", "s3:ListBucket", ".*", TRANSFORM, "data.grant_list"),
+    Source(
+        "JobSummarizeRole",
+        "s3:GetObject",
+        r".*/parts/\*",
+        "stacks/constructs/transform_batch_job.py",
+        "data.grant_read",
+    ),
+    Source(JOB, r"states:\w+", ".*", "stacks/constructs/map_runs.py", "grant_map_runs"),
     Source(
         rf"{FUNCTION}|{JOB}|ModelRole", r"kms:\w+", "<Key.Arn>", DATA, "self.key.grant_objects", condition=":aws:s3:arn"
     ),

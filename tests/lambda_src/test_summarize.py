@@ -173,7 +173,7 @@ def test_a_sum_that_is_wrong_for_want_of_a_manifest_names_it_and_what_the_map_fa
         summarize.handler(event({"Succeeded": 5}, {"Succeeded": 1}, failure=failure), None)
     assert str(raised.value).endswith(
         "; found no manifest that can be read at s3://data/jobs/first/map/run-1/manifest.json"
-        "; the Map had failed with States.ResultWriterFailed: not authorized to perform: s3:PutObject"
+        "; the job had failed with States.ResultWriterFailed: not authorized to perform: s3:PutObject"
     )
 
 

@@ -28,7 +28,7 @@ from tests.synthesis import ROOT
         ),
         ({"customer_key": ""}, "customer_key: expected true or false, received "),
         ({"serverless_memory": "lots"}, "serverless_memory: expected a whole number, received lots"),
-        ({"mode": "batch"}, "mode: expected one of realtime, serverless, async, received batch"),
+        ({"mode": "batch"}, "mode: expected one of realtime, serverless, async, transform, received batch"),
         (
             {"serverles_memory": "2048"},
             "serverles_memory: expected a setting's name such as serverless_memory (all: stacks/settings.py)",

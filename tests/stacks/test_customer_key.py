@@ -10,7 +10,7 @@ import pytest
 from tests.roles import as_list, roles_of
 from tests.synthesis import STACKS, VARIANTS, Assembly, Stack
 
-WITH_KEY = ("prod", "prod-vpc", "prod-async", "dev-key")
+WITH_KEY = ("prod", "prod-vpc", "prod-async", "prod-transform", "dev-key")
 KEY = "<Key.Arn>"
 
 
@@ -100,14 +100,22 @@ def test_what_a_role_may_use_the_key_for_is_what_it_does_with_the_bucket_and_its
         "AsyncModelSubmitInferenceRole": [store],
         "AsyncModelResumeInferenceRole": [read],
     }
-    preprocess = "PreprocessDataRole" if "ModelRole" in stack.resources else "PreprocessRole"
+    served = "ModelRole" in stack.resources
+    preprocess = "PreprocessDataRole" if served else "PreprocessRole"
+    transform = served and not stack.of_type("AWS::SageMaker::EndpointConfig")
+    through_sagemaker = {
+        "Bool": {"kms:GrantIsForAWSResource": True},
+        "StringEquals": {"kms:ViaService": "sagemaker.us-east-1.amazonaws.com"},
+    }
+    disks = [{"Action": "kms:CreateGrant", "Condition": through_sagemaker}] if transform else []
     assert uses(stack) == {
-        preprocess: [read],
+        preprocess: [store if transform else read],
         "StoreResultsRole": [store],
-        "WorkflowStateMachineRole": executions("WorkflowStateMachine"),
+        "WorkflowStateMachineRole": [*disks, *executions("WorkflowStateMachine")],
         "JobCheckJobRole": [read],
         "JobSummarizeRole": [store],
-        "JobWorkflowStateMachineRole": [store, *executions("JobWorkflowStateMachine")],
+        "JobWorkflowStateMachineRole": [*disks, store, *executions("JobWorkflowStateMachine")],
+        **({"ModelRole": [store]} if transform else {}),
         **(asynchronous if "AsyncConfig" in stack.resources else {}),
         **(triggered if "TriggersStartJobRole" in stack.resources else {}),
     }

@@ -109,7 +109,7 @@ def test_a_jobs_concurrency_is_what_the_mode_serves() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"mode": "batch"}, "mode: expected one of realtime, serverless, async, received batch"),
+        ({"mode": "batch"}, "mode: expected one of realtime, serverless, async, transform, received batch"),
         (
             {"mode": "serverless", "model_instances": 2},
             "model_instances: expected none in mode serverless, received 2; it is a setting of mode realtime and async",
@@ -137,7 +137,7 @@ def test_a_jobs_concurrency_is_what_the_mode_serves() -> None:
         ),
         (
             {"mode": "serverless", "vpc": True},
-            "vpc: expected false in mode serverless, received true; it is for mode realtime",
+            "vpc: expected false in mode serverless, received true; it is for modes realtime and transform",
         ),
     ],
 )
