@@ -22,5 +22,5 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What all runs have used is looked at after them; what changes or destroys what they share comes last."""
-    last = ("test_unused_grants.py", "test_mode_updates.py", "test_life_cycle.py")
+    last = ("test_triggers.py", "test_unused_grants.py", "test_mode_updates.py", "test_life_cycle.py")
     items.sort(key=lambda item: last.index(item.path.name) + 1 if item.path.name in last else 0)
