@@ -42,7 +42,7 @@ async def restore(sagemaker: SageMaker, kept: Json) -> None:
         place = Place(known["account"], known["region"])
         store, scaling = sagemaker.store(place), sagemaker.scaling(place)
         for name in ("models", "groups", "packages", "configs", "tags"):
-            getattr(store, name).update(known[name])
+            getattr(store, name).update(known.get(name, {}))
         with ministack.scope(place.account, place.region):
             for endpoint in known["endpoints"]:
                 _create(sagemaker, place, endpoint)

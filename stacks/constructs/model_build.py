@@ -13,11 +13,12 @@ from stacks.constructs.function_build import BUILD, ROOT, BuildError, once
 
 MODEL = ROOT / "model"
 PROGRAM = "code/inference.py"
+REQUIREMENTS = "code/requirements.txt"
 DIGITS = 16
 
 LAYOUT = {
-    "code/inference.py": "inference.py",
-    "code/requirements.txt": "requirements.txt",
+    PROGRAM: "inference.py",
+    REQUIREMENTS: "requirements.txt",
     "weights.json": "weights.json",
 }
 """Each file of the archive, by the file of `model/` it comes from.
@@ -31,6 +32,8 @@ class Archive:
 
     path: Path
     version: str
+    requirements: tuple[str, ...] = ()
+    """What a person's own asks its container to install."""
 
 
 def sample_archive() -> Archive:
@@ -55,23 +58,41 @@ def archive_at(given: str, *, scripted: bool, build: Path = BUILD) -> Archive:
             write_archive(names, folder / "model.tar.gz")
 
         made = once(build / "model", "archive", parts, fill)
-        return Archive(made / "model.tar.gz", digest_of(made))
+        return Archive(made / "model.tar.gz", digest_of(made), _requirements(names.get(REQUIREMENTS)))
     if not place.is_file() or not place.name.endswith(".tar.gz"):
         raise BuildError(f"model_archive: expected a folder or a model.tar.gz that is there, received {given}")
     version = _digest(place)[:DIGITS]
 
-    def look(folder: Path) -> None:
-        try:
-            with tarfile.open(place, "r:gz") as archive:
-                if not any(PurePosixPath(entry.name) == PurePosixPath(PROGRAM) for entry in archive):
-                    raise _no_program(given)
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise BuildError(f"model_archive: expected a gzipped tar, received {given}: {error}") from error
-        folder.mkdir()
+    if not scripted:
+        return Archive(place, version)
+    # A large one takes a while to look through.
+    looked = once(build / "model", "looked", [version.encode()], lambda folder: _look_through(place, given, folder))
+    return Archive(place, version, _requirements(looked / "requirements.txt"))
 
-    if scripted:
-        once(build / "model", "looked", [version.encode()], look)  # a large one takes a while to look through
-    return Archive(place, version)
+
+def _look_through(place: Path, given: str, folder: Path) -> None:
+    """Leaves the archive's `code/requirements.txt` in the folder. Raises `BuildError` for one without a program."""
+    folder.mkdir()
+    programs = 0
+    try:
+        with tarfile.open(place, "r:gz") as archive:
+            for entry in archive:
+                name = PurePosixPath(entry.name).as_posix()
+                programs += name == PROGRAM
+                if name == REQUIREMENTS and (content := archive.extractfile(entry)) is not None:
+                    (folder / "requirements.txt").write_bytes(content.read())
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise BuildError(f"model_archive: expected a gzipped tar, received {given}: {error}") from error
+    if not programs:
+        raise _no_program(given)
+
+
+def _requirements(file: Path | None) -> tuple[str, ...]:
+    """The lines of a requirements file that ask for something."""
+    if file is None or not file.is_file():
+        return ()
+    lines = (line.strip() for line in file.read_text("utf-8", "replace").splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))
 
 
 def digest_of(folder: Path) -> str:

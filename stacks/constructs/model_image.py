@@ -10,6 +10,7 @@ from constructs import Construct
 
 from stacks.constructs.framework_accounts import ACCOUNTS
 from stacks.model_settings import PYTORCH, SKLEARN, XGBOOST
+from stacks.settings import InvalidSettings
 
 IMAGES = {
     PYTORCH: ("pytorch-inference", "2.6.0-cpu-py312-ubuntu22.04-sagemaker"),
@@ -38,12 +39,14 @@ class ModelImage:
 
 
 def framework_image(scope: Construct, framework: str, region: str) -> ModelImage:
-    """AWS's own container of a framework in a region. Raises `ValueError` in a region that has none."""
+    """AWS's own container of a framework in a region. Raises `InvalidSettings` in a region that has none."""
     name, version = IMAGES[framework]
     learning = framework == PYTORCH
     account = region_info.RegionInfo.get(region).dlc_repository_account if learning else ACCOUNTS.get(region)
     if account is None:
-        raise ValueError(f"region: expected one with AWS's {framework} containers, or a model_image; received {region}")
+        raise InvalidSettings(
+            f"region: expected one with AWS's {framework} containers, or a model_image; received {region}"
+        )
     return _image(scope, account, region, name, version)
 
 

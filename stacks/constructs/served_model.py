@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import ArnFormat, Stack
+from aws_cdk import Annotations, ArnFormat, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3_assets as assets
 from aws_cdk import aws_sagemaker as sagemaker
@@ -59,6 +59,12 @@ class ServedModel(Construct):
         acknowledge(self.model, decisions.ROLE_FIRST)
         if settings.mode == SERVERLESS:
             acknowledge(self.model, decisions.SERVERLESS_CONTAINER)
+        elif source.image is None and source.archive is not None and source.archive.requirements:
+            Annotations.of(self.model).add_warning_v2(
+                "sluice:Requirements",
+                f"model_archive: code/requirements.txt asks for {', '.join(source.archive.requirements)}; the "
+                "container has no network to install anything, so it has to be in AWS's image already, or in your own",
+            )
         acknowledge(self.role, decisions.INLINE_POLICY, decisions.EVERY_RESOURCE)
 
     def _parts(

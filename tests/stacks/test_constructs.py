@@ -114,8 +114,20 @@ def test_a_package_of_which_nothing_is_said_gets_no_grants(tmp_path: Path) -> No
     assert not {it for it in actions(synthesized(made).statements("ModelRole")) if it.startswith(("s3:", "ecr:"))}
 
 
+def test_what_a_container_without_a_network_would_have_to_install_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "own" / "code").mkdir(parents=True)
+    (tmp_path / "own" / "code" / "inference.py").touch()
+    (tmp_path / "own" / "code" / "requirements.txt").write_text("# the model's\njoblib\nlightgbm==4.6.0\n")
+    settings = Settings(stage="test", model_archive=str(tmp_path / "own"))
+    construct = endpoint(stack(tmp_path, "us-east-1"), settings)
+    (said,) = [it for it in construct.model.model.node.metadata if it.type == "aws:cdk:warning"]
+    assert said.data.startswith(
+        "model_archive: code/requirements.txt asks for joblib, lightgbm==4.6.0; the container has no network"
+    )
+
+
 def test_a_region_without_deep_learning_containers_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="received us-atlantis-1"):
+    with pytest.raises(InvalidSettings, match="received us-atlantis-1"):
         endpoint(stack(tmp_path, "us-atlantis-1"), Settings(stage="test", region="us-atlantis-1"))
 
 

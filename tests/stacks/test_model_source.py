@@ -62,6 +62,13 @@ def test_an_archive_is_taken_as_it_is_with_its_digest_as_version(tmp_path: Path,
     assert archive.version == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
+def test_what_an_archive_asks_for_is_read_from_a_folder_and_from_a_tar(tmp_path: Path) -> None:
+    folder = a_model(tmp_path / "mine")
+    (folder / "code" / "requirements.txt").write_text("# the model's\n\njoblib\n")
+    for given in (folder, packed(folder, "./")):
+        assert archive_at(str(given), scripted=True, build=tmp_path / "build").requirements == ("joblib",)
+
+
 def test_what_is_no_archive_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "model.zip").write_bytes(b"PK")
     (tmp_path / "model.tar.gz").write_bytes(b"PK")

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from local.sagemaker import kept
 from tests.local.sagemaker.around import ACCOUNT, ECHO, IMAGE, REGION, ROLE, Cloud, program
+from tests.local.sagemaker.around import cloud as another_cloud
 
 ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package"
 DATA = "s3://registry/churn.tar.gz"
@@ -80,6 +82,16 @@ def test_a_model_of_a_version_serves_its_container_and_data_with_the_models_own_
         EndpointName="churn", Body="[1]", ContentType="application/json"
     )
     assert json.loads(answer["Body"].read()) == {"model": "deployed", "data": [1]}
+
+
+def test_versions_are_there_again_after_the_end_of_the_process(cloud: Cloud, registry: Any) -> None:
+    arn = register(registry)
+    known = json.loads(json.dumps(kept.dump(cloud.sagemaker)))
+    with another_cloud() as later:
+        later.run(kept.restore(later.sagemaker, known))
+        client = later.client("sagemaker")
+        assert client.describe_model_package(ModelPackageName=arn)["ModelPackageVersion"] == 1
+        assert register(client) == f"{ARN}/churn/2"
 
 
 def test_the_models_role_has_to_be_able_to_read_what_the_version_names(cloud: Cloud, registry: Any) -> None:
