@@ -229,6 +229,10 @@ ASYNC_TOKENS = f"{ASYNC}tokens/"
 """Where a task that waits for an answer leaves its token."""
 
 
+CAPTURE = "capture/"
+"""Under it lies the share of requests and answers that an endpoint is told to capture; it lasts weeks."""
+
+
 TRANSFORM = "transform/"
 """Under it lies what goes to and fro between the workflow and its transform jobs; it lasts days."""
 

@@ -8,7 +8,7 @@ from constructs import Construct
 from lambda_src.contract import request_prefix
 from stacks.constructs.data_bucket import DataBucket
 from stacks.constructs.job_triggers import JobTriggers
-from stacks.constructs.model_source import model_source
+from stacks.constructs.model_source import challenger_source, model_source
 from stacks.constructs.observability import Observability, metrics_environment
 from stacks.constructs.protection import protection
 from stacks.constructs.python_function import PythonFunction
@@ -32,8 +32,18 @@ class InferenceStack(Stack):
         guarded = protection(self, settings)
         self.data = DataBucket(self, "Data", settings=settings, protection=guarded)
         model = ServedModel(self, "Model", source=model_source(settings), settings=settings, protection=guarded)
+        second = challenger_source(settings)
+        challenger = (
+            ServedModel(self, "Challenger", source=second, settings=settings, protection=guarded) if second else None
+        )
         served = serving(
-            self, model=model, data=self.data, name="InferenceModel", settings=settings, protection=guarded
+            self,
+            model=model,
+            challenger=challenger,
+            data=self.data,
+            name="InferenceModel",
+            settings=settings,
+            protection=guarded,
         )
         self.endpoint = served.endpoint
         bucket = {"DATA_BUCKET": self.data.bucket.bucket_name}
@@ -46,7 +56,12 @@ class InferenceStack(Stack):
             module=served.store,
             settings=settings,
             protection=guarded,
-            environment=bucket | {"MODEL_VERSION": model.source.version} | metrics_environment(self, settings),
+            environment={
+                **bucket,
+                "MODEL_VERSION": model.source.version,
+                **({"CHALLENGER_VERSION": second.version} if second else {}),
+                **metrics_environment(self, settings),
+            },
         )
         self.data.grant_store(self.store.role, f"{request_prefix('*')}")
 

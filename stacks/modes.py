@@ -12,8 +12,34 @@ NOT_GIVEN: Any = None
 
 SCALING: Mapping[str, Any] = {"model_instances_max": None, "scaling_percentage": 70}
 
+DEPLOYING: Mapping[str, Any] = {
+    "deployment": "all-at-once",
+    "deployment_percentage": None,
+    "deployment_wait": None,
+    "deployment_bake": None,
+    "rollback": False,
+}
+"""https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails.html: for endpoints with instances."""
+
+COMPARING: Mapping[str, Any] = {
+    "challenger": None,
+    "challenger_percentage": None,
+    "challenger_shadow": False,
+    "capture_percentage": None,
+}
+"""SageMaker has none of it for serverless endpoints, and no shadow for asynchronous ones, whose requests and answers
+lie in S3 anyway. https://docs.aws.amazon.com/sagemaker/latest/dg/shadow-tests-exclusions.html
+"""
+
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    REALTIME: {"model_instances": 1, "endpoint_concurrency": 4, "machine_timeout": 300, **SCALING},
+    REALTIME: {
+        "model_instances": 1,
+        "endpoint_concurrency": 4,
+        "machine_timeout": 300,
+        **SCALING,
+        **DEPLOYING,
+        **COMPARING,
+    },
     SERVERLESS: {"serverless_memory": 2_048, "serverless_concurrency": 20, "machine_timeout": 300},
     ASYNC: {
         "model_instances": 1,
@@ -21,6 +47,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "async_timeout": 900,
         "machine_timeout": 7_200,
         **SCALING,
+        **DEPLOYING,
     },
     TRANSFORM: {
         "transform_instances": 1,

@@ -12,7 +12,7 @@ from aws_cdk import RemovalPolicy
 from aws_cdk.aws_logs import RetentionDays
 
 from lambda_src.contract import ENVELOPE_BYTES, INCOMING, MAX_CONCURRENCY, MAX_STATE_BYTES, RESULT_BYTES, most_records
-from stacks import instance_types, scaling, triggers
+from stacks import changes, instance_types, scaling, triggers
 from stacks.limits import LIMITS, MOST_AT_ONCE_MB, PAYLOAD_MB
 from stacks.model_settings import check_model
 from stacks.modes import ASYNC, DEFAULTS, NOT_GIVEN, REALTIME, SERVERLESS, TRANSFORM, defaults, without_others
@@ -96,6 +96,26 @@ class Settings:
     """How many batches one instance of a transform job is given at once (AWS: MaxConcurrentTransforms)."""
     transform_timeout: int = NOT_GIVEN
     """How long the model may work on one batch of a transform job."""
+    deployment: str = NOT_GIVEN
+    """How a changed model takes over from the old one, which serves until then: all-at-once, canary (a part first) or
+    linear (in equal parts). See docs/operations.md."""
+    deployment_percentage: int | None = NOT_GIVEN
+    """How much of the traffic is the canary, or each linear step; None is 20."""
+    deployment_wait: int | None = NOT_GIVEN
+    """How long the canary, or each linear step but the last, is watched; None is 300 seconds."""
+    deployment_bake: int | None = NOT_GIVEN
+    """How long the old instances are kept when the new ones have all traffic; None is 300 seconds, and none at all
+    where all goes over at once, without rollback."""
+    rollback: bool = NOT_GIVEN
+    """Whether the alarms on the model take an update back when they ring; it needs `observability`."""
+    challenger: str | None = NOT_GIVEN
+    """A second model beside the first, an archive as `model_archive` is, in the same container."""
+    challenger_percentage: int | None = NOT_GIVEN
+    """How much of the traffic the challenger answers; or gets a copy of, as a shadow."""
+    challenger_shadow: bool = NOT_GIVEN
+    """Whether the challenger's answers go nowhere: only its metrics, and what is captured, tell of it."""
+    capture_percentage: int | None = NOT_GIVEN
+    """How much of the requests and answers is captured under `capture/` in the data bucket; None is nothing."""
     function_concurrency: int = 32
     """How many batches are given at once to functions that hold the model themselves; in mode transform, to those
     that prepare and store them."""
@@ -264,6 +284,7 @@ class Settings:
             return
         try:
             scaling.check(self)
+            changes.check(self)
         except ValueError as problem:
             raise InvalidSettings(str(problem)) from None
         self._within("endpoint_concurrency", self.endpoint_concurrency, 1, MAX_CONCURRENCY // self.most_instances)
@@ -305,6 +326,8 @@ PROD = Settings(
     customer_key=True,
     termination_protection=True,
     observability=True,
+    deployment=changes.CANARY,
+    rollback=True,
     removal_policy=RemovalPolicy.RETAIN,
 )
 

@@ -39,9 +39,12 @@ VARIANTS: Mapping[str, Settings] = {
         on_arrival=True,
         schedule="rate(1 day)",
         trigger_prefix="incoming/daily/",
+        challenger="model",
+        challenger_percentage=10,
+        capture_percentage=5,
     ),
     "dev-serverless": DEV.in_mode(SERVERLESS, on_arrival=True),
-    "prod-async": PROD.in_mode(ASYNC, model_instances=0, schedule="cron(0 20 * * ? *)"),
+    "prod-async": PROD.in_mode(ASYNC, model_instances=0, deployment="all-at-once", schedule="cron(0 20 * * ? *)"),
     "prod-transform": PROD.in_mode(TRANSFORM, vpc=True),
 }
 """What the template gate judges: each stage, and each choice that changes what a stage deploys."""

@@ -25,8 +25,8 @@ Ringing = Callable[[], list[str]]
 
 @dataclass(frozen=True)
 class Steps:
-    """How an update goes: the shares of the traffic (0 to 1) that the new servers get one after another, and how
-    many seconds each is watched."""
+    """How an update goes: the shares of the traffic (0 to 1) that the new servers get one after another, how many
+    seconds each but the last is watched, and how many the last, while the old servers are still there."""
 
     shares: tuple[float, ...] = (1.0,)
     seconds: float = 0
@@ -112,10 +112,11 @@ class Shift:
 
 async def shifted(shift: Shift, steps: Steps, ringing: Ringing, clock: Clock) -> list[str]:
     """Takes the traffic over, step by step. The alarms that rang: all traffic is back with the old servers then."""
-    for share in steps.shares:
+    for number, share in enumerate(steps.shares, 1):
         shift.share = share
+        seconds = steps.termination_seconds if number == len(steps.shares) else steps.seconds
         for _ in range(LOOKS):
-            await clock.sleep(steps.seconds / LOOKS)
+            await clock.sleep(seconds / LOOKS)
             if rung := ringing():
                 shift.share = 0.0
                 return rung

@@ -79,6 +79,8 @@ class Endpoints:
             raise invalid(f'Cannot convert the instance-based endpoint "{endpoint.arn}" to a serverless one.')
         if ("AsyncInferenceConfig" in config) != ("AsyncInferenceConfig" in endpoint.config):
             raise unserved("An update that makes an endpoint asynchronous, or ends its being so,")
+        if request.get("DeploymentConfig"):
+            _check_same_variants(endpoint, config)
         fleet = self._fleet(
             store, endpoint, retained(endpoint, config, request), config.get("ShadowProductionVariants")
         )
@@ -181,7 +183,6 @@ class Endpoints:
                 return
         endpoint.fleet, endpoint.config = fleet, config
         if old is not None:
-            await self._clock.sleep(steps.termination_seconds)
             await old.drain()
             self._fleets.discard(old)
         endpoint.become("InService")
@@ -242,6 +243,21 @@ def _running(store: Store, but: Endpoint | None = None) -> int:
     """How many servers the endpoints of a place have, all but one."""
     fleets = [endpoint.fleet for endpoint in store.endpoints.values() if endpoint.fleet and endpoint is not but]
     return sum(len(variant.instances) for fleet in fleets for variant in fleet.variants)
+
+
+def _check_same_variants(endpoint: Endpoint, config: Document) -> None:
+    """Traffic is shifted within variants. AWS's rule, in words of ours.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-exclusions.html
+    """
+    old, new = (
+        sorted(variant["VariantName"] for variant in it["ProductionVariants"]) for it in (endpoint.config, config)
+    )
+    if old != new:
+        raise invalid(
+            f"A deployment shifts traffic between configurations of the same variants: {', '.join(old)} cannot become "
+            f"{', '.join(new)} by DeploymentConfig."
+        )
 
 
 def retained(endpoint: Endpoint, config: Document, request: Document) -> list[Document]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from aws_cdk import Aws
+
+from lambda_src.contract import CHALLENGER
 from stacks.constructs.metrics import ACCOUNT, Endpoint, Function, Machine, Metric, own
 from stacks.settings import Settings
 
@@ -30,6 +33,21 @@ class Alarm:
     periods: int = 1
     of: int = 1
     named: bool = False
+
+
+def alarm_name(title: str) -> str:
+    """The name of an alarm that has one: for an endpoint, say, which the alarm is on and which is to name it."""
+    return f"{Aws.STACK_NAME}-{title}"
+
+
+def rolling_back(settings: Settings) -> list[str]:
+    """The alarms that take an endpoint's update back, by their titles."""
+    return ["ModelErrors", "ModelLatency", *(["ChallengerErrors"] if answers_too(settings) else [])]
+
+
+def answers_too(settings: Settings) -> bool:
+    """Whether a part of the answers is a challenger's."""
+    return bool(settings.challenger) and not settings.challenger_shadow
 
 
 def job_alarms(stack: str, job: Machine, settings: Settings) -> Iterator[Alarm]:
@@ -96,9 +114,22 @@ def endpoint_alarms(endpoint: Endpoint, settings: Settings) -> Iterator[Alarm]:
         meaning="One call in a hundred or more takes the model longer than it may.",
         metric=endpoint.metric("ModelLatency", "p99"),
         threshold=settings.alarm_model_seconds * 1e6,  # microseconds
-        periods=3,
-        of=2,
+        seconds=60,
+        periods=5,
+        of=3,
+        named=True,
     )
+    if answers_too(settings):
+        yield Alarm(
+            title="ChallengerErrors",
+            meaning="The challenger answers a larger share of its calls with a server error than it may.",
+            metric=replace(endpoint, variant=CHALLENGER).metric("Invocation5XXErrors", "Average"),
+            threshold=settings.alarm_model_errors / 100,
+            seconds=60,
+            periods=3,
+            of=2,
+            named=True,
+        )
 
 
 def model_function_alarms(function: Function, settings: Settings) -> Iterator[Alarm]:

@@ -60,6 +60,18 @@ def workflow_graphs(stack: str, job: Machine, request: Machine) -> list[Graph]:
     ]
 
 
+def challenger_graphs(model: Endpoint, challenger: Endpoint) -> list[Graph]:
+    """The challenger beside the model: its own metrics tell of a shadow too."""
+    both = (("model", model), ("challenger", challenger))
+    return [
+        Graph("Challenger latency (p99, µs)", [(name, it.metric("ModelLatency", "p99")) for name, it in both]),
+        Graph(
+            "Challenger calls",
+            [("all", challenger.metric("Invocations")), ("5xx", challenger.metric("Invocation5XXErrors"))],
+        ),
+    ]
+
+
 def endpoint_graphs(endpoint: Endpoint, *, queued: bool) -> list[Graph]:
     """The model behind an endpoint, and its scaling; `queued` where requests wait in a queue."""
     load = (

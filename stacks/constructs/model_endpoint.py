@@ -9,9 +9,11 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
-from lambda_src.contract import PRODUCTION
+from lambda_src.contract import CHALLENGER, PRODUCTION
 from stacks.acknowledgements import acknowledge
 from stacks.constructs import decisions, scaling
+from stacks.constructs.alarms import answers_too
+from stacks.constructs.deployment import deployment_config
 from stacks.constructs.protection import Protection
 from stacks.constructs.served_model import ServedModel
 from stacks.instance_types import has_disks
@@ -23,8 +25,10 @@ class ModelEndpoint(Construct):
 
     AWS makes no serverless endpoint of one with instances, so the mode of an endpoint never changes: CloudFormation
     makes the new one before it deletes the old. Nothing has a fixed name: a change of the model or of the
-    configuration makes a new configuration, and the endpoint moves to it without a break.
-    `config` has what the mode adds to an endpoint configuration of one variant.
+    configuration makes a new configuration, and the endpoint moves to it without a break (see `deployment_config`);
+    CloudFormation deletes the old model and configuration when that is done.
+    `config` has what the mode adds to an endpoint configuration. A `challenger` answers a part of the requests, or
+    gets a copy of them, on as many instances as the model.
     """
 
     action = "InvokeEndpoint"
@@ -37,6 +41,7 @@ class ModelEndpoint(Construct):
         model: ServedModel,
         settings: Settings,
         variant: dict[str, Any],
+        challenger: ServedModel | None = None,
         **config: Any,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -44,14 +49,7 @@ class ModelEndpoint(Construct):
         self.config = sagemaker.CfnEndpointConfig(
             self,
             "Config",
-            production_variants=[
-                sagemaker.CfnEndpointConfig.ProductionVariantProperty(
-                    variant_name=PRODUCTION,
-                    model_name=model.model.attr_model_name,
-                    initial_variant_weight=1,
-                    **variant,
-                )
-            ],
+            **variants(model, challenger, settings, variant),
             **config,
         )
         if config.get("kms_key_id") is None:
@@ -60,10 +58,13 @@ class ModelEndpoint(Construct):
             self,
             scaling.endpoint_id(settings),
             endpoint_config_name=self.config.attr_endpoint_config_name,
+            deployment_config=deployment_config(settings),
             **scaling.retained(settings),
         )
         if settings.scaled:
             scaling.Scaling(self, "Scaling", endpoint=self.name, variant=PRODUCTION, settings=settings)
+            if answers_too(settings):
+                scaling.Scaling(self, "ChallengerScaling", endpoint=self.name, variant=CHALLENGER, settings=settings)
 
     @property
     def name(self) -> str:
@@ -79,6 +80,28 @@ class ModelEndpoint(Construct):
         return iam.Grant.add_to_principal(
             grantee=grantee, actions=[f"sagemaker:{self.action}"], resource_arns=[self.arn]
         )
+
+
+def variants(
+    model: ServedModel, challenger: ServedModel | None, settings: Settings, variant: dict[str, Any]
+) -> dict[str, Any]:
+    """The variants of an endpoint configuration, by their weights: a shadow's is beside the production variant's 1.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/model-shadow-deployment.html
+    """
+
+    def made(name: str, served: ServedModel, weight: float) -> sagemaker.CfnEndpointConfig.ProductionVariantProperty:
+        return sagemaker.CfnEndpointConfig.ProductionVariantProperty(
+            variant_name=name, model_name=served.model.attr_model_name, initial_variant_weight=weight, **variant
+        )
+
+    if challenger is None:
+        return {"production_variants": [made(PRODUCTION, model, 1)]}
+    share = (settings.challenger_percentage or 0) / 100
+    second = made(CHALLENGER, challenger, share)
+    if settings.challenger_shadow:
+        return {"production_variants": [made(PRODUCTION, model, 1)], "shadow_production_variants": [second]}
+    return {"production_variants": [made(PRODUCTION, model, round(1 - share, 2)), second]}
 
 
 def instances(settings: Settings) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stacks.constructs.function_build import ROOT
+from stacks.constructs.function_build import ROOT, BuildError
 from stacks.constructs.model_build import MODEL, Archive, archive_at, sample_archive
 from stacks.model_settings import PYTORCH, package_name
 from stacks.settings import Settings
@@ -52,6 +52,18 @@ def model_source(settings: Settings) -> ModelSource:
         return ModelSource(image=settings.model_image, archive=archive(settings.model_archive, scripted=False))
     framework = settings.model_framework or PYTORCH
     return ModelSource(framework=framework, archive=archive(settings.model_archive or MODEL.name, scripted=True))
+
+
+def challenger_source(settings: Settings) -> ModelSource | None:
+    """The second model, where the settings name one: in the first one's image, or in AWS's container."""
+    if settings.challenger is None:
+        return None
+    image = settings.model_image
+    try:
+        found = archive(settings.challenger, scripted=image is None)
+    except BuildError as error:
+        raise BuildError(str(error).replace("model_archive:", "challenger:", 1)) from error
+    return ModelSource(image=image, framework=settings.model_framework or PYTORCH, archive=found)
 
 
 def archive(given: str | None, *, scripted: bool) -> Archive | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from aws_cdk import Aws, Stack
+from aws_cdk import Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from lambda_src.contract import PRODUCTION
+from lambda_src.contract import CHALLENGER, PRODUCTION
 from stacks.acknowledgements import acknowledge
 from stacks.constructs import alarms, dashboard, decisions
 from stacks.constructs.alarms import Alarm
@@ -24,11 +24,6 @@ from stacks.settings import Settings
 def metrics_environment(scope: Construct, settings: Settings) -> dict[str, str]:
     """What a function needs to publish its metrics; nothing where there is nobody to look at them."""
     return {"METRICS_STACK": Stack.of(scope).stack_name} if settings.observability else {}
-
-
-def alarm_name(title: str) -> str:
-    """The name of an alarm that has one: for an endpoint, say, which the alarm is on and which is to name it."""
-    return f"{Aws.STACK_NAME}-{title}"
 
 
 class Observability(Construct):
@@ -65,6 +60,8 @@ class Observability(Construct):
             endpoint = Endpoint(model.name, PRODUCTION)
             model_alarms = alarms.endpoint_alarms(endpoint, settings)
             model_graphs = dashboard.endpoint_graphs(endpoint, queued=settings.mode == ASYNC)
+            if settings.challenger:
+                model_graphs += dashboard.challenger_graphs(endpoint, Endpoint(model.name, CHALLENGER))
         elif model is not None:
             model_alarms = alarms.model_function_alarms(functions[model], settings)
 
@@ -95,7 +92,7 @@ class Observability(Construct):
         return cloudwatch.CfnAlarm(
             self,
             alarm.title,
-            alarm_name=alarm_name(alarm.title) if alarm.named else None,
+            alarm_name=alarms.alarm_name(alarm.title) if alarm.named else None,
             alarm_description=f"{alarm.meaning} See {alarm.title} in docs/operations.md.",
             namespace=metric.namespace,
             metric_name=metric.name,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from constructs import Construct
 
+from stacks.constructs.capture import capture
+from stacks.constructs.data_bucket import DataBucket
 from stacks.constructs.model_endpoint import ModelEndpoint, disk_key, instances
 from stacks.constructs.protection import Protection
 from stacks.constructs.served_model import ServedModel
@@ -14,13 +16,24 @@ class RealtimeEndpoint(ModelEndpoint):
     """https://docs.aws.amazon.com/sagemaker/latest/dg/realtime-endpoints.html"""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, model: ServedModel, settings: Settings, protection: Protection
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        model: ServedModel,
+        challenger: ServedModel | None = None,
+        data: DataBucket,
+        settings: Settings,
+        protection: Protection,
     ) -> None:
+        served = [model, challenger] if challenger else [model]
         super().__init__(
             scope,
             construct_id,
             model=model,
             settings=settings,
+            challenger=challenger,
             variant=instances(settings),
             kms_key_id=disk_key(model, settings, protection),
+            data_capture_config=capture(data, [it.role for it in served], settings, protection),
         )

@@ -138,9 +138,19 @@ class TransformServing:
 
 
 def serving(
-    scope: Construct, *, model: ServedModel, data: DataBucket, name: str, settings: Settings, protection: Protection
+    scope: Construct,
+    *,
+    model: ServedModel,
+    challenger: ServedModel | None,
+    data: DataBucket,
+    name: str,
+    settings: Settings,
+    protection: Protection,
 ) -> Serving:
-    """The settings' mode; `name` is the state's. Each mode's endpoint has an id of its own (see `ModelEndpoint`)."""
+    """The settings' mode; `name` is the state's. Each mode's endpoint has an id of its own (see `ModelEndpoint`).
+
+    A challenger is for mode realtime alone.
+    """
     if settings.mode == TRANSFORM:
         transform = Transform(scope, "Transform", model=model, data=data, settings=settings, protection=protection)
         return TransformServing(transform, name)
@@ -154,5 +164,13 @@ def serving(
     if settings.mode == SERVERLESS:
         endpoint = ServerlessEndpoint(scope, "Serverless", model=model, settings=settings)
     else:
-        endpoint = RealtimeEndpoint(scope, "Realtime", model=model, settings=settings, protection=protection)
+        endpoint = RealtimeEndpoint(
+            scope,
+            "Realtime",
+            model=model,
+            challenger=challenger,
+            data=data,
+            settings=settings,
+            protection=protection,
+        )
     return EndpointServing(endpoint, EndpointPredictor(endpoint, name=name, concurrency=settings.capacity))

@@ -56,10 +56,9 @@ WIDE = {
 }
 """Resources with a wildcard before anything of the stack is named, and why."""
 
+PULLED = "SageMaker pulls the image with it; the token reads no more than the role may, one repository"
 ACKNOWLEDGED = {
-    ("ModelRole", "credentials exposure: ecr:GetAuthorizationToken"): (
-        "SageMaker pulls the image with it; the token reads no more than the role may, one repository"
-    ),
+    (role, "credentials exposure: ecr:GetAuthorizationToken"): PULLED for role in ("ModelRole", "ChallengerRole")
 }
 """What cloudsplaining finds and we accept: of which role, the exact finding, and why."""
 

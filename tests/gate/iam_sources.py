@@ -49,6 +49,8 @@ NETWORK = "stacks/constructs/network.py"
 TRIGGERS, START = "stacks/constructs/job_triggers.py", "TriggersStartJobRole"
 KEY = "stacks/constructs/customer_key.py"
 
+SERVED = "(Model|Challenger)Role"
+
 SOURCES = (
     Source(FUNCTION, r"logs:\w+", r"<\w+Logs\.Arn>", "stacks/constructs/python_function.py", "log_group.grant_write"),
     Source(FUNCTION, r"xray:\w+", r"\*", "stacks/constructs/python_function.py", "Tracing.ACTIVE"),
@@ -86,24 +88,25 @@ SOURCES = (
     ),
     Source(JOB, r"states:\w+", ".*", "stacks/constructs/map_runs.py", "grant_map_runs"),
     Source(
-        rf"{FUNCTION}|{JOB}|ModelRole", r"kms:\w+", "<Key.Arn>", DATA, "self.key.grant_objects", condition=":aws:s3:arn"
+        rf"{FUNCTION}|{JOB}|{SERVED}", r"kms:\w+", "<Key.Arn>", DATA, "self.key.grant_objects", condition=":aws:s3:arn"
     ),
     Source(MACHINE, r"kms:\w+", "<Key.Arn>", KEY, "encrypt_machine", condition=":stateMachineArn|:SourceArn"),
     Source(FUNCTION, r"ec2:\w+", ".*", NETWORK, "grant_function_interfaces"),
     Source(START, "states:StartExecution", "<JobWorkflowStateMachine>", TRIGGERS, "machine.grant_start_execution"),
     Source(START, "s3:GetObject", r".*/summary\.json", TRIGGERS, "data.grant_read"),
     Source(START, "s3:ListBucketVersions", "<DataBucket.Arn>", TRIGGERS, "data.grant_list_versions"),
-    Source("ModelRole", r"ec2:\w+", ".*", NETWORK, "grant_model_interfaces"),
-    Source("ModelRole", r"ecr:\w+", ".*", MODEL, "image.repository.grant_pull"),
-    Source("ModelRole", "s3:GetObject", r"arn:.*", MODEL, "_grant_model_data"),
+    Source(SERVED, r"ec2:\w+", ".*", NETWORK, "grant_model_interfaces"),
+    Source(SERVED, r"ecr:\w+", ".*", MODEL, "image.repository.grant_pull"),
+    Source(SERVED, "s3:GetObject", r"arn:.*", MODEL, "_grant_model_data"),
     Source("ModelRole", "s3:GetObject", r".*/async/in/\*", ASYNC, "data.grant_read"),
     Source("ModelRole", "s3:PutObject", r".*/async/(out|failed)/\*", ASYNC, "data.grant_write"),
+    Source(SERVED, "s3:PutObject", r".*/capture/\*", "stacks/constructs/capture.py", "data.grant_write"),
     Source("ModelRole", "sns:Publish", "<Model(Answered|Failed)>", ASYNC, "AsyncEndpoint"),
     Source("AsyncModelSubmitInferenceRole", "s3:PutObject", r".*/async/(in|tokens)/\*", WAITING, "data.grant_write"),
     Source("AsyncModelSubmitInferenceRole", "sagemaker:InvokeEndpointAsync", ".*", WAITING, "endpoint.grant_invoke"),
     Source("AsyncModelResumeInferenceRole", "s3:GetObject", r".*/async/(tokens|out)/\*", WAITING, "data.grant_read"),
     Source("AsyncModelResumeInferenceRole", r"states:\w+", r"\*", WAITING, "AsyncPredictor"),
-    Source("ModelRole", r"(logs|cloudwatch):\w+", ".*", MODEL, "_grant_monitoring"),
+    Source(SERVED, r"(logs|cloudwatch):\w+", ".*", MODEL, "_grant_monitoring"),
 )
 
 

@@ -43,7 +43,8 @@ def synthesized(made: cdk.Stack) -> Stack:
 def endpoint(made: cdk.Stack, settings: Settings) -> RealtimeEndpoint:
     guarded = protection(made, settings)
     model = ServedModel(made, "Model", source=model_source(settings), settings=settings, protection=guarded)
-    return RealtimeEndpoint(made, "Realtime", model=model, settings=settings, protection=guarded)
+    data = DataBucket(made, "Captured", settings=settings, protection=guarded)
+    return RealtimeEndpoint(made, "Realtime", model=model, data=data, settings=settings, protection=guarded)
 
 
 @pytest.mark.parametrize("version", [":1.0", f"@sha256:{'0123456789abcdef' * 4}"])

@@ -100,6 +100,8 @@ def test_what_a_role_may_use_the_key_for_is_what_it_does_with_the_bucket_and_its
         "AsyncModelSubmitInferenceRole": [store],
         "AsyncModelResumeInferenceRole": [read],
     }
+    # Production in a network captures a share, and has a challenger.
+    capturing = {"ModelRole": [store], "ChallengerRole": [store]} if "ChallengerRole" in stack.resources else {}
     served = "ModelRole" in stack.resources
     preprocess = "PreprocessDataRole" if served else "PreprocessRole"
     transform = served and not stack.of_type("AWS::SageMaker::EndpointConfig")
@@ -116,6 +118,7 @@ def test_what_a_role_may_use_the_key_for_is_what_it_does_with_the_bucket_and_its
         "JobSummarizeRole": [store],
         "JobWorkflowStateMachineRole": [*disks, store, *executions("JobWorkflowStateMachine")],
         **({"ModelRole": [store]} if transform else {}),
+        **capturing,
         **(asynchronous if "AsyncConfig" in stack.resources else {}),
         **(triggered if "TriggersStartJobRole" in stack.resources else {}),
     }

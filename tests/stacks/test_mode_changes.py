@@ -74,9 +74,10 @@ def test_no_name_is_given_to_two_resources_that_may_meet(synthesized: Callable[[
                 for name, value in resource.get("Properties", {}).items():
                     if NAMES.fullmatch(name) and not REFERENCE.fullmatch(value):
                         given.setdefault((stack, resource["Type"], value), set()).add(logical)
-    # The one that an endpoint's deployment names; it is the same resource in each mode.
+    # Those that an endpoint's deployment names; they are the same resources in each mode.
     assert given == {
-        ("InferenceStack", "AWS::CloudWatch::Alarm", "<AWS::StackName>-ModelErrors"): {"ObservabilityModelErrors"}
+        ("InferenceStack", "AWS::CloudWatch::Alarm", f"<AWS::StackName>-{title}"): {f"Observability{title}"}
+        for title in ("ModelErrors", "ModelLatency")
     }
 
 

@@ -92,10 +92,17 @@ def test_every_alarm_points_to_its_line_and_is_silent_without_data(stack: Stack)
         assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
 
 
-def test_only_the_alarm_that_an_endpoint_names_has_a_name_made_from_the_stacks(stack: Stack) -> None:
+def test_only_the_alarms_that_take_an_update_of_an_endpoint_back_have_names_made_from_the_stacks(stack: Stack) -> None:
     named = {title: alarm["AlarmName"] for title, alarm in alarms_of(stack).items() if "AlarmName" in alarm}
-    by_endpoint = {title: it for title, it in alarms_of(stack).items() if it["Namespace"] == "AWS/SageMaker"}
-    assert named == ({"ModelErrors": "<AWS::StackName>-ModelErrors"} if "ModelErrors" in by_endpoint else {})
+    assert named == {title: f"<AWS::StackName>-{title}" for title in named}
+    rollbacks = [
+        [it["AlarmName"] for it in endpoint["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]]
+        for endpoint in stack.of_type("AWS::SageMaker::Endpoint").values()
+    ]
+    assert rollbacks == ([list(named.values())] if named else [])
+    for endpoint in stack.of_type("AWS::SageMaker::Endpoint"):
+        # It cannot wait for them: they are of its name.
+        assert not any(name.startswith("Observability") for name in stack.resources[endpoint].get("DependsOn", []))
 
 
 def test_every_dimension_is_of_the_stack(stack: Stack) -> None:

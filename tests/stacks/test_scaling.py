@@ -102,11 +102,11 @@ def test_a_queue_scales_by_its_backlog_and_from_zero_by_a_step(asynchronous: Sta
 
 def test_scaling_is_made_after_the_endpoint_and_goes_before_it_and_has_no_role_of_its_own(realtime: Stack) -> None:
     """By reference, so CloudFormation keeps the order: a policy names the target, and the target the endpoint."""
-    (target,) = realtime.of_type(TARGET).values()
+    targets = realtime.of_type(TARGET)
     (endpoint,) = realtime.of_type("AWS::SageMaker::Endpoint")
-    assert f"<{endpoint}.EndpointName>" in target["ResourceId"]
-    assert {it["ScalingTargetId"] for it in realtime.of_type(POLICY).values()} == {"<RealtimeScalingTarget>"}
-    assert "RoleARN" not in target
+    assert all(f"<{endpoint}.EndpointName>" in it["ResourceId"] for it in targets.values())
+    assert {it["ScalingTargetId"] for it in realtime.of_type(POLICY).values()} == {f"<{name}>" for name in targets}
+    assert not any("RoleARN" in it for it in targets.values())
     assert not [it for it in realtime.of_type("AWS::IAM::Role") if "Scaling" in it]
 
 

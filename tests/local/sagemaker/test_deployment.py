@@ -114,6 +114,31 @@ def test_an_update_that_rings_an_alarm_leaves_the_old_servers_in_service(ready: 
     assert len(ready.sagemaker.endpoints._fleets) == 1
 
 
+def test_a_step_is_watched_for_its_wait_and_the_last_while_the_old_servers_are_kept() -> None:
+    class Waits(Clock):
+        waited = 0.0
+
+        async def sleep(self, seconds: float) -> None:
+            self.waited += seconds
+
+    async def run(kind: str, **more: Any) -> float:
+        shift, clock = Shift(Served("old"), Served("new")), Waits()  # type: ignore[arg-type]  # nothing is served
+        config = policy(kind, **more)
+        config["BlueGreenUpdatePolicy"]["TerminationWaitInSeconds"] = 7
+        await shifted(shift, steps_of(config, 1), list, clock)
+        return round(clock.waited, 6)
+
+    assert asyncio.run(run("ALL_AT_ONCE")) == 7
+    assert asyncio.run(run("CANARY", CanarySize=percent(10))) == 60 + 7
+    assert asyncio.run(run("LINEAR", LinearStepSize=percent(25))) == 3 * 60 + 7
+
+
+def test_a_deployment_to_other_variants_is_refused(ready: Cloud) -> None:
+    ready.put_config("renamed", {"ModelName": "good", "VariantName": "Other"})
+    with pytest.raises(ClientError, match="AllTraffic cannot become Other by DeploymentConfig"):
+        update(ready, "renamed", policy("ALL_AT_ONCE"))
+
+
 def test_an_update_without_alarms_ends_with_the_new_servers(ready: Cloud) -> None:
     ready.put_config("other", {"ModelName": "good"})
     described = update(ready, "other", {**policy("LINEAR", LinearStepSize=percent(50)), **ALARMS})
