@@ -93,7 +93,12 @@ class ServedModel(Construct):
         )
 
     def _package(self, source: ModelSource, protection: Protection) -> sagemaker.CfnModel.ContainerDefinitionProperty:
-        """A package has its image and data in the registry, where a synth does not look: the settings name them."""
+        """A package has its image and data in the registry, where a synth does not look: the settings name them.
+
+        To read the package itself is for who creates the model, CloudFormation; that the role needs no
+        sagemaker:DescribeModelPackage is not confirmed.
+        https://docs.aws.amazon.com/sagemaker/latest/dg/security-iam-awsmanpol-model-registry.html
+        """
         if source.package_image is not None:
             own_image(self, source.package_image).repository.grant_pull(self.role)
         if source.package_data is not None:
