@@ -41,7 +41,7 @@ class Capture:
 
     def __init__(self, aws: Aws) -> None:
         self._aws = aws
-        self._credit: dict[Endpoint, float] = {}
+        self._credit: dict[tuple[Endpoint, str], float] = {}
         self._held: dict[tuple[Endpoint, str], _Lines] = {}
         self._work: set[asyncio.Task[None]] = set()
 
@@ -57,13 +57,14 @@ class Capture:
         config = endpoint.config.get("DataCaptureConfig")
         if not config or not config.get("EnableCapture", True):
             return
-        credit = self._credit.get(endpoint, 0.0) + config["InitialSamplingPercentage"] / 100
-        self._credit[endpoint] = credit - 1 if (due := credit > 1 - 1e-9) else credit
+        of = (endpoint, variant.name)
+        credit = self._credit.get(of, 0.0) + config["InitialSamplingPercentage"] / 100
+        self._credit[of] = credit - 1 if (due := credit > 1 - 1e-9) else credit
         if not due:
             return
-        held = self._held.get((endpoint, variant.name))
+        held = self._held.get(of)
         if held is None:
-            held = self._held[endpoint, variant.name] = _Lines(place, endpoint, variant)
+            held = self._held[of] = _Lines(place, endpoint, variant)
             task = asyncio.create_task(self._write_later(held))
             self._work.add(task)
             task.add_done_callback(self._work.discard)

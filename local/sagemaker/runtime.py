@@ -183,11 +183,16 @@ class Runtime:
     async def _shadow(
         self, place: Place, endpoint: Endpoint, chosen: tuple[Variant, Instance], body: bytes, headers: dict[str, str]
     ) -> None:
-        """A copy of a request: it is counted, and forgotten."""
+        """A copy of a request: its answer is counted and, where the configuration asks for it, captured.
+
+        https://docs.aws.amazon.com/sagemaker/latest/dg/shadow-tests-create.html
+        """
         began, status = time.perf_counter(), 500
         with contextlib.suppress(TimeoutError, aiohttp.ClientError):
             timeout = aiohttp.ClientTimeout(total=self._seconds)
-            status, _, _ = await self._exchange(chosen[1], body, headers, timeout)
+            status, given, said = await self._exchange(chosen[1], body, headers, timeout)
+            if status < 400:
+                self._capture.note(place, endpoint, chosen[0], (headers, body), (given, said))
         self._metrics.add(place, endpoint.name, chosen[0].name, status, time.perf_counter() - began)
 
     async def _exchange(
