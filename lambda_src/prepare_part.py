@@ -15,7 +15,7 @@ def handler(event: Json, context: object) -> dict[str, Any]:
     The event is `{"request", "prefix"}`: what Preprocess takes, and where the results will lie. Under `in/` is the
     body that the model is sent, where there are any instances; under `parts/`, at `key`, what puts its answer to the
     records again: `{"first", "ids", "indexes", "records", "rejected"}`, the first four of the prepared ones.
-    Raises what Preprocess raises, `contract.ResultConflict` and `storage.S3Unavailable`.
+    Raises what Preprocess raises, and `storage.S3Unavailable`.
     """
     items = contract.items_of(event["request"])
     prepared = preprocess.handler(event["request"], context)
@@ -36,5 +36,5 @@ def handler(event: Json, context: object) -> dict[str, Any]:
 
 
 def write(key: str, document: Json) -> None:
-    """The document as JSON, once."""
-    storage.put_once(key, json.dumps(document, separators=(",", ":")).encode(), "application/json")
+    """The document as JSON, in the place of what an earlier try left: all that a batch has is of one try."""
+    storage.put(key, json.dumps(document, separators=(",", ":")).encode(), "application/json")

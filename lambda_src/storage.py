@@ -103,6 +103,16 @@ def listed(prefix: str, most: int) -> list[str]:
     return [it["Key"] for it in found.get("Contents", [])]
 
 
+def put(key: str, body: bytes, content_type: str) -> None:
+    """Writes the object, whatever was there. Raises `S3Unavailable` or `ClientError`."""
+    try:
+        client().put_object(Bucket=bucket(), Key=key, Body=body, ContentType=content_type)
+    except ClientError as error:
+        raise explained(error) from error
+    except UNREACHABLE as error:
+        raise S3Unavailable(str(error)) from error
+
+
 def put_once(key: str, body: bytes, content_type: str = "application/x-ndjson") -> None:
     """Writes the object if there is none. The same bytes are the same result; others are a conflict.
 

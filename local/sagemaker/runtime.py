@@ -15,6 +15,7 @@ from local.sagemaker.asynchronous import Queue
 from local.sagemaker.aws import Aws, Place, Request, Response, partition
 from local.sagemaker.capture import Capture
 from local.sagemaker.errors import AwsError, denied, unserved
+from local.sagemaker.faulty import instead_of
 from local.sagemaker.fleet import Busy, NoServer, Variant
 from local.sagemaker.instance import Instance
 from local.sagemaker.metrics import Metrics
@@ -162,7 +163,7 @@ class Runtime:
             began, status = time.perf_counter(), 500
             try:
                 rule = await faults.meet("model", "Run", endpoint.arn) if faults.watching() else None
-                if rule is not None and (instead := _instead(rule, instance)) is not None:
+                if rule is not None and (instead := instead_of(rule, instance)) is not None:
                     status, given, said = instead
                 else:
                     status, given, said = await self._exchange(instance, body, headers, timeout)
@@ -208,19 +209,6 @@ class Runtime:
             skip_auto_headers=("content-type", "accept-encoding", "user-agent"),
         ) as answer:
             return answer.status, answer.headers, await answer.read()
-
-
-def _instead(rule: faults.Rule, instance: Instance) -> tuple[int, Mapping[str, str], bytes] | None:
-    """What a rule has the server answer; None where it is to answer itself, killed or not. Raises as it would."""
-    if rule.timeout:
-        raise TimeoutError
-    if rule.cut:
-        raise aiohttp.ServerDisconnectedError
-    if rule.kill:
-        instance.process.kill()
-    if rule.status is None and rule.body is None:
-        return None
-    return rule.status or 200, {"content-type": "application/json"}, rule.body or b""
 
 
 def _forwarded(headers: Mapping[str, str]) -> dict[str, str]:

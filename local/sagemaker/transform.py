@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from local import faults
 from local.sagemaker.aws import Aws, Document
 from local.sagemaker.errors import AwsError, invalid, unserved
+from local.sagemaker.faulty import instead_of
 from local.sagemaker.fields import refuse_unserved
 from local.sagemaker.fleet import Variant, healthy
 from local.sagemaker.instance import Instance, ServerFailed
@@ -26,7 +28,9 @@ MAX_INSTANCES = 4
 
 PAYLOAD_MB = 6
 SECONDS = 600
-"""How much a request holds, and how long it may take, where the job does not say: AWS's defaults.
+RETRIES = 3
+"""How much a request holds, how long it may take, and how often it is sent again where the model fails, where the job
+does not say: AWS's defaults.
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob.html
 """
 
@@ -207,17 +211,35 @@ class _Work:
         return True
 
     async def _ask(self, server: Instance, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str]:
+        """The model's answer, asked again while it fails: status, body, content type.
+
+        https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ModelClientConfig.html; that a refusal, of the 4xx
+        kind, is no failure is not confirmed.
+        """
         client = self.job.request.get("ModelClientConfig") or {}
         timeout = aiohttp.ClientTimeout(total=client.get("InvocationsTimeoutInSeconds", SECONDS))
+        answer = 500, b"", ""
+        for _ in range(1 + client.get("InvocationsMaxRetries", RETRIES)):
+            try:
+                answer = await self._exchange(server, body, headers, timeout)
+            except (aiohttp.ClientError, TimeoutError) as problem:
+                answer = 500, repr(problem).encode(), ""
+            if answer[0] < 500:
+                break
+        return answer
+
+    async def _exchange(
+        self, server: Instance, body: bytes, headers: dict[str, str], timeout: aiohttp.ClientTimeout
+    ) -> tuple[int, bytes, str]:
+        rule = await faults.meet("model", "Run", self.job.arn) if faults.watching() else None
+        if rule is not None and (instead := instead_of(rule, server)) is not None:
+            return instead[0], instead[2], instead[1]["content-type"]
         skipped = ("content-type", "accept-encoding", "user-agent")
-        try:
-            async with self.session.post(
-                f"{server.url}/invocations", data=body, headers=headers, timeout=timeout, skip_auto_headers=skipped
-            ) as answer:
-                said = answer.headers.get("content-type", "application/octet-stream")
-                return answer.status, await answer.read(), said
-        except (aiohttp.ClientError, TimeoutError) as problem:
-            return 500, repr(problem).encode(), ""
+        async with self.session.post(
+            f"{server.url}/invocations", data=body, headers=headers, timeout=timeout, skip_auto_headers=skipped
+        ) as answer:
+            said = answer.headers.get("content-type", "application/octet-stream")
+            return answer.status, await answer.read(), said
 
     def _key(self) -> str:
         role, source = self.model.get("ExecutionRoleArn") or "", self.store.place.source_arn

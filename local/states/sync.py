@@ -71,7 +71,7 @@ def _check_rule(caller: Caller) -> None:
     account = caller.role_arn.split(":")[4]
     rule = f"arn:aws:events:{caller.region}:{account}:rule/{RULE}"
     for action in RULE_ACTIONS:
-        if caller.aws.authorize(caller.access_key, action, rule, caller.region) is not None:
+        if (refused := caller.aws.authorize(caller.access_key, action, rule, caller.region)) is not None:
             raise StateFailure(
-                "States.Runtime", f"'{caller.role_arn}' is not authorized to create managed-rule ({action})."
+                "States.Runtime", f"'{caller.role_arn}' is not authorized to create managed-rule: {refused}"
             )

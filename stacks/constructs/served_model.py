@@ -140,7 +140,7 @@ class ServedModel(Construct):
         group = Stack.of(self).format_arn(
             service="logs",
             resource="log-group",
-            resource_name=f"{TRANSFORM_JOBS}:*" if transform else f"{ENDPOINTS}/*",
+            resource_name=f"{TRANSFORM_JOBS}*" if transform else f"{ENDPOINTS}/*",
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
         acknowledge(self.role, decisions.wildcard(LOG_GROUP_NAMED_LATER, group))

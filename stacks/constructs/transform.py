@@ -65,7 +65,7 @@ class Transform(Construct):
 
     def grant_steps(self, before: iam.Role, after: iam.Role) -> None:
         """Lets the function before the model write its input, and the one after it read and send again."""
-        self.data.grant_store(before, *(f"{TRANSFORM}*/{FIRST}/{kind}/*" for kind in ("in", "parts")))
+        self.data.grant_write(before, *(f"{TRANSFORM}*/{FIRST}/{kind}/*" for kind in ("in", "parts")))
         self.data.grant_read(after, f"{TRANSFORM}*")
         self.data.grant_list(after, f"{TRANSFORM}*")
         self.data.grant_write(after, *(f"{TRANSFORM}*/{AGAIN}/{kind}/*" for kind in ("in", "parts")))

@@ -22,6 +22,7 @@ NO_DELIVERY = (
 
 NO_IMAGE = "the model server is a process of this machine: no image is pulled"
 IN_ONE_PART = "results of many megabytes are uploaded in parts; these jobs' are not"
+NO_SECOND_PASS = "on AWS's list for a machine with transform jobs; CreateTransformJob itself does not ask for it"
 OWN_CHILDREN = "here a Map Run's children are a part of it: none is asked about by name"
 
 NEVER_ASKED = {
@@ -35,6 +36,10 @@ NEVER_ASKED = {
     "s3:GetObject of a machine's results": "AWS's own list for a ResultWriter has it; here none is read again",
     "s3:ListMultipartUploadParts": IN_ONE_PART,
     "states:DescribeExecution": OWN_CHILDREN,
+    "iam:PassRole": NO_SECOND_PASS,
+    "sagemaker:ListTags": NO_SECOND_PASS,
+    "sagemaker:StopTransformJob": "asked when an execution is stopped under a transform job: tests/local/states has it",
+    "kms:CreateGrant": "the instances' disks are this machine's",
     "xray:GetSamplingRules": NO_TRACES,
     "xray:GetSamplingTargets": NO_TRACES,
     "xray:PutTelemetryRecords": NO_TRACES,

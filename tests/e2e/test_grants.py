@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -102,6 +103,8 @@ def leave_lines(deployment: Deployment, grant: Grant, runs: Requests) -> None:
 
 def concerns(deployment: Deployment, grant: Grant, arn: str) -> bool:
     """Whether the grant's resource is the one of that ARN, or holds it."""
+    if grant.resource.startswith("arn:"):
+        return fnmatchcase(arn, grant.resource.replace("<AWS::AccountId>", deployment.ready.account))
     named = {unhashed(logical): name for logical, name in deployment.physical[grant.stack].items()}
     logical, _, path = grant.resource.removeprefix("<").partition(">")
     name = named[logical.removesuffix(".Arn")].rpartition("/")[2]

@@ -9,15 +9,19 @@ from tests.e2e.client import client_of
 from tests.e2e.deployment import Deployment
 from tests.e2e.grants import NEVER_ASKED, Grant, grants_of, grants_of_requests, used, without
 from tests.e2e.test_grants import REFUSAL, concerns
+from tests.faults.given import NO_JSON
 from tests.injection import faults
 from tests.synthesis import ROOT, unhashed
 
 STACK = "InferenceStack"
-RECORDS = examples.request(train.load())[:2]
+GOOD = examples.request(train.load())[:2]
+RECORDS = [*GOOD, {**GOOD[0], **NO_JSON, "id": "poison"}]
+"""With one that the model refuses: it takes what a refused batch takes."""
 UNHEARD = {
     "AsyncModelResumeInferenceRole": "nobody tells the task, which only ends with its time",
     "logs:CreateLogStream": "the work goes on without a log",
     "logs:PutLogEvents": "the work goes on without a log",
+    "/aws/sagemaker/TransformJobs": "the work goes on without a log",
     "sns:Publish": "nobody hears of the answer",
     "/async/failed/*": "the object that says why is for a person: the notification says so too",
 }
@@ -42,7 +46,12 @@ def test_each_grant_of_a_mode_is_used(
     with faults(other.ready, fails_once):
         assert other.execute(STACK, {"records": RECORDS}).status == "SUCCEEDED"
     with client_of(other, tmp_path_factory.mktemp("mode-grants")) as client:
-        assert client.run("submit", ROOT / "examples" / "records.csv", "--wait").status == 0
+        submit = ("submit", ROOT / "examples" / "records.csv", "--wait")
+        assert client.run(*submit).status == 0
+        store = f"*:{other.named(STACK, 'StoreResultsFunction')}"
+        denied = {"service": "lambda", "action": "Invoke", "resource": store, "error": "AccessDeniedException"}
+        with faults(other.ready, denied):
+            assert client.run(*submit).status == 1
     allowed = other.allowed()
     assert own
     assert [str(grant) for grant in own if not used(other, grant, allowed)] == []

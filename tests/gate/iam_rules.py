@@ -47,7 +47,7 @@ WIDE = {
     "arn:aws:sagemaker:us-east-1:<AWS::AccountId>:transform-job/inferencestack-*": (
         "transform jobs are named when they start: their names begin with the stack's, which no other there has"
     ),
-    "arn:aws:logs:us-east-1:<AWS::AccountId>:log-group:/aws/sagemaker/TransformJobs:*": (
+    "arn:aws:logs:us-east-1:<AWS::AccountId>:log-group:/aws/sagemaker/TransformJobs*": (
         "all transform jobs of an account have their streams in this one group"
     ),
     "arn:aws:logs:us-east-1:<AWS::AccountId>:log-group:/aws/sagemaker/Endpoints/*": (

@@ -72,7 +72,7 @@ SOURCES = (
     Source(MACHINE, r"sagemaker:(\w+TransformJob|ListTags)", ".*", TRANSFORM, "statements"),
     Source(MACHINE, r"iam:PassRole|events:\w+", ".*", TRANSFORM, "statements"),
     Source(MACHINE, "kms:CreateGrant", "<Key.Arn>", TRANSFORM, "statements"),
-    Source("PreprocessDataRole", r"s3:\w+", r".*/transform/.*", TRANSFORM, "data.grant_store"),
+    Source("PreprocessDataRole", "s3:PutObject", r".*/transform/.*", TRANSFORM, "data.grant_write"),
     Source("StoreResultsRole", "s3:GetObject", r".*/transform/\*", TRANSFORM, "data.grant_read"),
     Source("StoreResultsRole", "s3:PutObject", r".*/transform/.*", TRANSFORM, "data.grant_write"),
     Source("StoreResultsRole", "s3:ListBucket", ".*", TRANSFORM, "data.grant_list"),

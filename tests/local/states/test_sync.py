@@ -48,7 +48,7 @@ class Denying(FakeAws):
         self, access_key: str, action: str, resource: str, region: str, context: Mapping[str, str] | None = None
     ) -> str | None:
         assert resource.endswith("/StepFunctionsGetEventsForSageMakerTransformJobsRule")
-        return "no" if action == self.action else None
+        return f"no {action}" if action == self.action else None
 
 
 def test_the_task_ends_with_the_job_that_completed() -> None:
@@ -98,5 +98,5 @@ def test_with_the_execution_the_job_is_stopped_too() -> None:
 def test_a_role_that_may_not_manage_the_rule_starts_no_job(action: str) -> None:
     aws = Denying(action=action)
     ran = run({"A": STATE}, aws=aws)
-    assert f"not authorized to create managed-rule ({action})" in str(ran.cause)
+    assert f"not authorized to create managed-rule: no {action}" in str(ran.cause)
     assert aws.sent == []
