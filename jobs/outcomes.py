@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -132,16 +132,21 @@ def _failed(s3: S3Client, bucket: str, job: str) -> Iterator[FailedBatch]:
             text = text_of(s3, bucket, file["Key"])
             array = file["Key"].endswith(".json")
             rows = json_array(partial(text.read, READ_CHARACTERS)) if array else json_lines(text)
-            yield from (failed_batch(row) for _, row in rows)
+            yield from (failed_batch(row, lambda key: read(s3, bucket, key)) for _, row in rows)
 
 
-def failed_batch(row: dict[str, Json]) -> FailedBatch:
+def failed_batch(row: dict[str, Json], read_part: Callable[[str], bytes | None]) -> FailedBatch:
     """A line of a FAILED file: the child execution as DescribeExecution tells it, in PascalCase.
 
+    In mode transform the child's input names the object that tells of the batch, which lasts for days.
     https://docs.aws.amazon.com/step-functions/latest/dg/input-output-resultwriter.html
     """
     try:
-        items = parsed(row.get("Input") or "{}").get("Items", [])
+        given = parsed(row.get("Input") or "{}")
+        items = given.get("Items", [])
+        if "key" in given:
+            part = parsed((read_part(given["key"]) or b"{}").decode())
+            items = [*part.get("rejected", []), *({"index": index} for index in part.get("indexes", []))]
     except ValueError:
         items = []
     status = str(row.get("Status") or "FAILED")

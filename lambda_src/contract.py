@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,6 +30,21 @@ refused."""
 
 MAX_RECORD_BYTES = 131_072
 """What one record may weigh as UTF-8 JSON: with its result it must fit a state, whatever becomes of it."""
+
+DEFAULT_MODE = "realtime"
+
+RECORD_BYTES: Mapping[str, int] = {
+    DEFAULT_MODE: MAX_RECORD_BYTES,
+    "serverless": MAX_RECORD_BYTES,
+    "async": MAX_RECORD_BYTES,
+    "transform": 4 * 2**20,
+}
+"""What a record that lies in an object of its own may weigh, by the mode of the endpoint: in all but the last a batch
+of instances travels to the model in a state. Whatever else a record lies in, states bind it."""
+
+TOGETHER_BYTES = 6 * 2**20
+"""What the records of one batch may weigh together where they are more than a state lets through: they become the body
+of one call in a transform job."""
 
 MAX_CONCURRENCY = 10_000
 """The most children a Map Run has at once.

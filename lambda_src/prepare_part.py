@@ -18,7 +18,7 @@ def handler(event: Json, context: object) -> dict[str, Any]:
     Raises what Preprocess raises, and `storage.S3Unavailable`.
     """
     items = contract.items_of(event["request"])
-    prepared = preprocess.handler(event["request"], context)
+    prepared = preprocess.prepared_in("transform", event["request"])
     values = {item.index: item.value for item in items}
     part = {
         "first": items[0].index,
@@ -30,11 +30,20 @@ def handler(event: Json, context: object) -> dict[str, Any]:
     folder, name = contract.transform_folder(event["prefix"], FIRST), f"part-{items[0].index:012d}.json"
     # The second comes last: a batch that has none is not stored, and its records have failed.
     if prepared["ids"]:
-        write(f"{folder}/in/{name}", {"instances": prepared["instances"]})
+        write(f"{folder}/in/{name}", {"instances": prepared["instances"]}, contract.TOGETHER_BYTES)
     write(f"{folder}/parts/{name}", part)
     return {"key": f"{folder}/parts/{name}", "any": bool(prepared["ids"])}
 
 
-def write(key: str, document: Json) -> None:
-    """The document as JSON, in the place of what an earlier try left: all that a batch has is of one try."""
-    storage.put(key, json.dumps(document, separators=(",", ":")).encode(), "application/json")
+def write(key: str, document: Json, most: int | None = None) -> None:
+    """The document as JSON, in the place of what an earlier try left: all that a batch has is of one try.
+
+    Raises `contract.InvalidRequest` where it is more than `most` bytes.
+    """
+    body = json.dumps(document, separators=(",", ":")).encode()
+    if most is not None and len(body) > most:
+        raise contract.InvalidRequest(
+            f"expected instances of at most {most} bytes in one batch, received {len(body)}: submit the job with a "
+            "smaller batch size"
+        )
+    storage.put(key, body, "application/json")

@@ -58,8 +58,13 @@ def handler(event: Json, context: object) -> dict[str, Any]:
     read from that object, and a rejected one is told by its key.
     Raises `contract.InvalidRequest` when the event holds no records, and `storage.S3Unavailable`.
     """
+    return prepared_in(contract.DEFAULT_MODE, event)
+
+
+def prepared_in(mode: str, event: Json) -> dict[str, Any]:
+    """The same in a mode of the endpoint, whose limits it goes by."""
     items = contract.items_of(event)
-    prepared, rejected = prepare(items, contents_of(event, items), unique_ids="Items" not in event)
+    prepared, rejected = prepare(items, contents_of(event, items, mode), unique_ids="Items" not in event)
     print(f"prepared {len(prepared)} of {len(items)} records, rejected {len(rejected)}")
     return {
         "instances": [instance for _, _, instance in prepared],
@@ -70,13 +75,13 @@ def handler(event: Json, context: object) -> dict[str, Any]:
     }
 
 
-def contents_of(event: dict[str, Json], items: list[Item]) -> list[Json | RejectedRecord]:
+def contents_of(event: dict[str, Json], items: list[Item], mode: str) -> list[Json | RejectedRecord]:
     """The record that each item stands for, or why there is none of use."""
     batch = event.get("Items")
     if batch and "object" in batch[0]:
         from lambda_src.objects import records  # the function needs no S3, and no time to load it, for the others
 
-        return records([item["object"] for item in batch])
+        return records([item["object"] for item in batch], mode)
     return [item.value for item in items]
 
 

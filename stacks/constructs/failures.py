@@ -76,9 +76,13 @@ ASYNC_TRANSIENT = (*S3_TRANSIENT, "EndpointUnavailable")
 """SubmitInference raises `EndpointUnavailable` for what another try may change; and a notification may get lost,
 after which the task that waits for it times out."""
 
-SAGEMAKER_CALL_FAILED = ("SageMaker.AmazonSageMakerException", "SageMaker.SdkClientException")
-"""What `sagemaker:createTransformJob` says when it begins no job, whatever the reason: a throttle, or instances of
-which there are none at the moment. That Step Functions spells the second so is not confirmed."""
+SAGEMAKER_CALL_FAILED = (
+    "SageMaker.AmazonSageMakerException",
+    "SageMaker.ResourceLimitExceededException",
+    "SageMaker.SdkClientException",
+)
+"""What `sagemaker:createTransformJob` says when it begins no job: a throttle, instances of which there are none at
+the moment, no answer. That Step Functions spells the last so is not confirmed."""
 
 KILLED = ("Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout")
 """A function killed, as one out of memory is, or out of time: most often it will be again.

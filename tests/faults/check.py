@@ -87,6 +87,8 @@ def check_job(place: Place, expect: Expect) -> None:
 def model_calls(place: Place) -> int:
     """The calls for predictions that were made, also those that failed."""
     if place.over in (Over.REQUEST, Over.JOB):
+        if "EndpointName" not in place.deployment.outputs[place.over.stack]:
+            return int(place.seen.calls("model"))  # of a transform job, which nobody asks by name
         return int(place.seen.calls("sagemaker-runtime", "InvokeEndpoint*"))
     return int(place.seen.calls("lambda", "Invoke", f"*{place.physical('PredictFunction')}"))
 

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from stacks.modes import DEFAULTS
-from tests.faults import asynchronous, data_sets, functions, model, orchestration, records, requests, restart, store
+from tests.faults import (
+    asynchronous,
+    data_sets,
+    functions,
+    model,
+    orchestration,
+    records,
+    requests,
+    restart,
+    store,
+    transforming,
+)
 from tests.faults.fault import ENDPOINT, Case, Fault, Over
 
 FAULTS: tuple[Fault, ...] = (
@@ -16,6 +27,7 @@ FAULTS: tuple[Fault, ...] = (
     *orchestration.FAULTS,
     *restart.FAULTS,
     *asynchronous.FAULTS,
+    *transforming.FAULTS,
 )
 
 

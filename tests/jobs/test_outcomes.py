@@ -70,6 +70,17 @@ def test_records_without_an_outcome_are_gaps() -> None:
     ]
 
 
+def no_part(key: str) -> bytes | None:
+    raise AssertionError(key)
+
+
+def test_a_batch_whose_input_names_an_object_is_told_by_what_that_holds() -> None:
+    parts = {"transform/part.json": b'{"indexes": [4, 6], "rejected": [{"index": 5}]}'}
+    row = {"Status": "FAILED", "Error": "TransformFailed", "Input": '{"key": "transform/part.json", "job": true}'}
+    assert failed_batch(row, parts.get) == FailedBatch([5, 4, 6], "TransformFailed", "")
+    assert failed_batch({**row, "Input": '{"key": "gone.json"}'}, parts.get).indexes == []
+
+
 def test_failed_batches_are_sorted_by_record() -> None:
     found = list(sorted_on_disk([FailedBatch([4, 5], "A", "late"), FailedBatch([0, 1], "B", "early")]))
     assert [(outcome.index, outcome.error, outcome.cause) for outcome in found] == [
@@ -88,12 +99,12 @@ def test_a_failed_child_names_its_records_its_error_and_the_sentence_of_its_caus
         "Cause": json.dumps({"errorMessage": "expected 2 predictions", "errorType": "PredictionCountMismatch"}),
         "Input": json.dumps({"BatchInput": {}, "Items": items}),
     }
-    assert failed_batch(row) == FailedBatch([7, 8], "PredictionCountMismatch", "expected 2 predictions")
+    assert failed_batch(row, no_part) == FailedBatch([7, 8], "PredictionCountMismatch", "expected 2 predictions")
 
 
 @pytest.mark.parametrize(("status", "error"), [("TIMED_OUT", "States.Timeout"), ("ABORTED", "Aborted")])
 def test_a_child_that_ended_without_an_error_has_one_of_its_status(status: str, error: str) -> None:
-    assert failed_batch({"Status": status, "Input": '{"Items": []}'}) == FailedBatch([], error, "")
+    assert failed_batch({"Status": status, "Input": '{"Items": []}'}, no_part) == FailedBatch([], error, "")
 
 
 @pytest.mark.parametrize("cause", ["plain", "[1]", "{", '{"other": 1}'])

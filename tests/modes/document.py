@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import cost
-from lambda_src.contract import MAX_RECORD_BYTES, MAX_STATE_BYTES
+from lambda_src.contract import MAX_RECORD_BYTES, MAX_STATE_BYTES, RECORD_BYTES, TOGETHER_BYTES
 from stacks.limits import LIMITS
-from stacks.modes import ASYNC, DEFAULTS, REALTIME, SERVERLESS
+from stacks.modes import ASYNC, DEFAULTS, REALTIME, SERVERLESS, TRANSFORM
 from stacks.settings import DEV, ENDPOINT_SECONDS, Settings
 from tests.synthesis import ROOT
 
@@ -46,7 +46,7 @@ WORDS = {
         pays="the instances' hours, and more steps for each batch",
         at_first="nothing, or minutes where no instance runs",
     ),
-    "transform": Words(
+    TRANSFORM: Words(
         when="jobs alone, by night or by the week, with nothing in between",
         answer="when the transform job has ended",
         pays="instances for as long as a job runs",
@@ -57,7 +57,8 @@ WORDS = {
 
 def call_seconds(settings: Settings) -> int:
     """How long the model may work on one call, as the settings have it."""
-    return settings.async_timeout if settings.mode == ASYNC else ENDPOINT_SECONDS
+    own = {ASYNC: settings.async_timeout, TRANSFORM: settings.transform_timeout}
+    return int(own.get(settings.mode, ENDPOINT_SECONDS))
 
 
 def page() -> str:
@@ -74,6 +75,7 @@ def table() -> str:
         ("a call of the model may take", lambda mode: f"{call_seconds(DEV.in_mode(mode)):,} s"),
         ("of AWS's most", lambda mode: f"[{LIMITS[mode].seconds:,} s]({LIMITS[mode].source})"),
         ("AWS takes in one call", lambda mode: size(LIMITS[mode].payload)),
+        ("a record may weigh", lambda mode: size(RECORD_BYTES[mode])),
         ("batches at once", lambda mode: str(DEV.in_mode(mode).capacity)),
         ("you pay for", lambda mode: WORDS[mode].pays),
         ("a month in which nobody asks", idle),
@@ -109,10 +111,22 @@ def footnotes() -> str:
 
 def weight() -> str:
     """What binds a record's size."""
-    return (
+    large = {mode: most for mode, most in RECORD_BYTES.items() if mode in DEFAULTS and most > MAX_RECORD_BYTES}
+    usual = (
         f"A batch travels between steps in a state, and Step Functions lets {size(MAX_STATE_BYTES)} through: less than "
-        f"any mode's call takes. So a record may weigh {size(MAX_RECORD_BYTES)} in each mode."
+        f"any mode's call takes. So a record may weigh {size(MAX_RECORD_BYTES)}, wherever it lies."
     )
+    more = "".join(
+        f" In mode `{mode}` only names travel: there a record that lies in an object of its own may weigh "
+        f"{size(most)}, and those of one batch {size(TOGETHER_BYTES)} together (`--batch-size`)."
+        for mode, most in large.items()
+    )
+    refused = (
+        "An object that is larger is rejected as `RecordTooLarge`, and the cause says which mode would take it. In a "
+        "file of many records Step Functions itself refuses a line over its limit, whose batch then fails with "
+        "`States.DataLimitExceeded`. What is larger still belongs into S3, with its address in the record."
+    )
+    return f"{usual}{more}\n\n{refused}"
 
 
 def size(count: int) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from lambda_src.contract import MAX_STATE_BYTES
+from lambda_src.contract import MAX_STATE_BYTES, TOGETHER_BYTES
 from local.sagemaker import asynchronous
 from local.sagemaker.shapes import input_shape
-from stacks.limits import LIMITS
-from stacks.modes import ASYNC, DEFAULTS, REALTIME
+from stacks.limits import LIMITS, PAYLOAD_MB
+from stacks.modes import ASYNC, DEFAULTS, REALTIME, TRANSFORM
 from stacks.settings import LOCAL, InvalidSettings
 from tests.modes import document
 
@@ -40,3 +40,7 @@ def test_the_embedded_aws_has_the_same_limits() -> None:
         input_shape("sagemaker-runtime", "InvokeEndpoint").members["Body"].metadata["max"] == LIMITS[REALTIME].payload
     )
     assert (LIMITS[ASYNC].payload, LIMITS[ASYNC].seconds) == (asynchronous.MAX_INPUT, asynchronous.MAX_SECONDS)
+
+
+def test_what_a_batch_may_weigh_in_a_transform_job_is_what_the_job_takes() -> None:
+    assert TOGETHER_BYTES == PAYLOAD_MB * 2**20 <= LIMITS[TRANSFORM].payload
