@@ -165,7 +165,7 @@ FAULTS: tuple[Fault, ...] = (
     row(
         "prepare-killed",
         "The function before the transform job is killed, once",
-        "It does its work again: what it wrote lies there already, byte for byte.",
+        "It does its work again, and writes the same in the same place.",
         at(1, lambda place, **rule: running(place, "PreprocessData", **rule), kill=True),
         over=[Over.REQUEST],
     ),
