@@ -36,10 +36,6 @@ NEVER_ASKED = {
     "s3:GetObject of a machine's results": "AWS's own list for a ResultWriter has it; here none is read again",
     "s3:ListMultipartUploadParts": IN_ONE_PART,
     "states:DescribeExecution": OWN_CHILDREN,
-    "iam:PassRole": NO_SECOND_PASS,
-    "sagemaker:ListTags": NO_SECOND_PASS,
-    "sagemaker:StopTransformJob": "asked when an execution is stopped under a transform job: tests/local/states has it",
-    "kms:CreateGrant": "the instances' disks are this machine's",
     "xray:GetSamplingRules": NO_TRACES,
     "xray:GetSamplingTargets": NO_TRACES,
     "xray:PutTelemetryRecords": NO_TRACES,
@@ -57,6 +53,14 @@ NEVER_ASKED = {
 
 All other grants are taken away one at a time, and each has to have been used when all tests have run.
 """
+
+NEVER_ASKED_IN_MODES = {
+    **NEVER_ASKED,
+    "iam:PassRole": NO_SECOND_PASS,
+    "sagemaker:ListTags": NO_SECOND_PASS,
+    "sagemaker:StopTransformJob": "asked when an execution is stopped under a transform job: tests/local/states has it",
+}
+"""The same with what only other modes than the default one grant."""
 
 JOB_FOLDERS = (f"/{contract.INCOMING}", f"/{contract.job_prefix('')}")
 """What lies in these, only a job reads and writes."""

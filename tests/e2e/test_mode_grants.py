@@ -7,7 +7,7 @@ import pytest
 from model import examples, train
 from tests.e2e.client import client_of
 from tests.e2e.deployment import Deployment
-from tests.e2e.grants import NEVER_ASKED, Grant, grants_of, grants_of_requests, used, without
+from tests.e2e.grants import NEVER_ASKED_IN_MODES, Grant, grants_of, grants_of_requests, used, without
 from tests.e2e.test_grants import REFUSAL, concerns
 from tests.faults.given import NO_JSON
 from tests.injection import faults
@@ -36,7 +36,7 @@ def own(deployment: Deployment, other: Deployment) -> list[Grant]:
         return unhashed(grant.role), grant.action, grant.resource
 
     usual = {known(grant) for grant in grants_of(deployment, STACK)}
-    return [it for it in grants_of(other, STACK) if known(it) not in usual and it.use not in NEVER_ASKED]
+    return [it for it in grants_of(other, STACK) if known(it) not in usual and it.use not in NEVER_ASKED_IN_MODES]
 
 
 def test_each_grant_of_a_mode_is_used(
