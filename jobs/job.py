@@ -16,7 +16,7 @@ from jobs.outcomes import readable_cause
 from jobs.records import DataSet
 from jobs.stack import Stack
 from jobs.text import parsed, shortened
-from lambda_src.contract import Json, format_of, job_prefix, summary_key
+from lambda_src.contract import PARTS_STORED, REFUSED_STORED, Json, format_of, job_prefix, run_label, summary_key
 
 RUNNING = ("RUNNING", "PENDING_REDRIVE")
 
@@ -132,10 +132,11 @@ def exists(stack: Stack, job: str) -> bool:
 
 
 def live(stack: Stack, job: str) -> Counts | None:
-    """The counts of the job's Map Run, None before it has one."""
+    """The counts of the Map Run over the job's records, None before it has one."""
     execution = stack.execution_arn(job)
     pages = stack.states.get_paginator("list_map_runs").paginate(executionArn=execution)
     runs = [run["mapRunArn"] for page in pages for run in page["mapRuns"]]
+    runs = [run for run in runs if run_label(run) not in (PARTS_STORED, REFUSED_STORED)]
     if not runs:
         return None
     return counts_of(stack.states.describe_map_run(mapRunArn=runs[0])["itemCounts"])

@@ -73,8 +73,9 @@ def serving(bucket: Bucket) -> Iterator[Any]:
             key, query = self.key(), parse_qs(urlsplit(self.path).query, keep_blank_values=True)
             if "list-type" in query:
                 found = [name for name in sorted(bucket.objects) if name.startswith(query["prefix"][0])]
-                rows = "".join(f"<Contents><Key>{name}</Key><Size>1</Size></Contents>" for name in found[:1])
-                count = min(len(found), 1)
+                found = found[: int(query.get("max-keys", ["1000"])[0])]
+                rows = "".join(f"<Contents><Key>{name}</Key><Size>1</Size></Contents>" for name in found)
+                count = len(found)
                 self.answer(200, f"<ListBucketResult><KeyCount>{count}</KeyCount>{rows}</ListBucketResult>".encode())
             elif "versions" in query:
                 self.answer(

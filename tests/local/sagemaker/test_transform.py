@@ -17,9 +17,13 @@ from tests.local.sagemaker.around import ACCOUNT, REGION, ROLE, Cloud, program
 MODEL = program(
     "class Refused(Exception):\n"
     "    status_code, message = 400, 'unable to evaluate'\n"
+    "asked = []\n"
     "def model_fn(model_dir): pass\n"
     "def transform_fn(model, data, content_type, accept):\n"
     "    if b'refuse' in data: raise Refused\n"
+    "    if b'fail' in data:\n"
+    "        asked.append(1)\n"
+    "        if len(asked) % 3: raise ValueError(len(asked))\n"
     "    return b'<' + data + b'>', accept\n"
 )
 Json = Any
@@ -108,6 +112,17 @@ def test_an_object_with_a_bad_record_has_no_output_and_the_job_fails_with_all_ot
     assert written(cloud) == {"a.out": "<one>", "c.out": "<three>"}
     logged = [line for group, _, line in cloud.memory.lines if group == "/aws/sagemaker/TransformJobs"]
     assert any(line.startswith("sets/in/b: ClientError: 400\n") for line in logged)
+
+
+def test_a_failing_model_is_asked_again_as_often_as_the_job_says(cloud: Cloud) -> None:
+    """This one fails twice, then answers, and so on."""
+    put(cloud, a="fail")
+    create(cloud, "given-up", ModelClientConfig={"InvocationsMaxRetries": 1})
+    assert ended(cloud, "given-up")["TransformJobStatus"] == "Failed"
+    assert written(cloud) == {}
+    create(cloud, "asked-again", ModelClientConfig={"InvocationsMaxRetries": 2})
+    assert ended(cloud, "asked-again")["TransformJobStatus"] == "Completed"
+    assert written(cloud) == {"a.out": "<fail>"}
 
 
 @pytest.mark.parametrize("action", ["s3:ListBucket", "s3:GetObject", "s3:PutObject"])
