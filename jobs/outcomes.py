@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -26,15 +26,22 @@ Kind = Literal["predicted", "rejected", "failed"]
 _RANK: dict[Kind, int] = {"predicted": 0, "rejected": 1, "failed": 2}
 
 
+MAKER = ("variant", "modelVersion")
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the record at `index`. `prediction` is of the predicted, `error` and `cause` of the others."""
+    """What became of the record at `index`. `prediction` is of the predicted, `error` and `cause` of the others.
+
+    `maker` says of a prediction which `variant` and `modelVersion` made it, where they are known.
+    """
 
     index: int
     kind: Kind
     prediction: Json = None
     error: str = ""
     cause: str = ""
+    maker: Mapping[str, str] | None = None
 
 
 def outcomes(s3: S3Client, bucket: str, job: str) -> Iterator[Outcome]:
@@ -49,7 +56,8 @@ def outcomes(s3: S3Client, bucket: str, job: str) -> Iterator[Outcome]:
 def predictions(s3: S3Client, bucket: str, job: str) -> Iterator[Outcome]:
     """The outcomes of the records that were predicted."""
     for row in in_order(_parts(s3, bucket, f"{job_prefix(job)}/predictions/")):
-        yield Outcome(row["index"], "predicted", row["prediction"])
+        maker = {name: row[name] for name in MAKER if name in row}
+        yield Outcome(row["index"], "predicted", row["prediction"], maker=maker)
 
 
 def merged(*streams: Iterable[Outcome]) -> Iterator[Outcome]:

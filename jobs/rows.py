@@ -77,19 +77,20 @@ def why(outcome: Outcome | None, waiting: str) -> tuple[str, str]:
 
 
 def json_row(record: Record, outcome: Outcome | None, waiting: str) -> str:
-    """The record as one line of JSON, with a `prediction`, or with the `error` that stands for it.
+    """The record as one line of JSON, with a `prediction` and which model made it, or with the `error` in its place.
 
-    A record that is no object is in a field `record`. What a record itself calls `prediction` or `error` is in
-    `record.prediction` or `record.error`.
+    A record that is no object is in a field `record`. What a record itself calls `prediction` or `error`, or as
+    another field that is added, is in `record.prediction`, say.
     """
     value = record.value if isinstance(record.value, dict) else {"record": record.value}
     added: dict[str, Json] = {}
     if outcome is not None and outcome.kind == "predicted":
-        added["prediction"] = outcome.prediction
+        added = {"prediction": outcome.prediction, **(outcome.maker or {})}
     else:
         error, cause = why(outcome, waiting)
         added["error"] = {"error": error, "cause": cause}
-    kept = {f"record.{name}" if name in ("prediction", "error") else name: inner for name, inner in value.items()}
+    taken = {"prediction", "error", *added}
+    kept = {f"record.{name}" if name in taken else name: inner for name, inner in value.items()}
     return json_text({**kept, **added})
 
 

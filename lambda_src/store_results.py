@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Literal
 
-from lambda_src import contract, metrics, storage
+from lambda_src import contract, earlier, metrics, storage
 from lambda_src.contract import Json
 from lambda_src.pairing import paired
 from lambda_src.splitting import joined
@@ -34,10 +34,19 @@ def handler(event: Json, context: object) -> dict[str, Any]:
 
 
 def stored(event: dict[str, Json], rows: list[dict[str, Json]], rejected: list[dict[str, Json]]) -> dict[str, Any]:
-    """What `handler` gives, once these are stored; of the event are its `prefix`, and `calls` and `retries` if any."""
-    first = min(row["index"] for row in [*rows, *rejected])
-    uri = store(event["prefix"], "predictions", first, rows)
-    store(event["prefix"], "rejected", first, rejected)
+    """What `handler` gives, once these are stored; of the event are its `prefix`, and `calls` and `retries` if any.
+
+    Where an earlier run has stored what another model made of them, that stands, and is what is told.
+    """
+    prefix, first = event["prefix"], min(row["index"] for row in [*rows, *rejected])
+    try:
+        uri = store(prefix, "predictions", first, rows)
+        store(prefix, "rejected", first, rejected)
+    except contract.ResultConflict:
+        if (found := earlier.results(prefix, first, rows, rejected)) is None:
+            raise
+        rows, rejected = found
+        uri = address(prefix, "predictions", first) if rows else None
     print(f"stored {len(rows)} predictions and {len(rejected)} rejected records")
     if "calls" not in event:
         metrics.publish_request(len(rows), len(rejected))
@@ -56,6 +65,10 @@ def store(prefix: str, kind: Literal["predictions", "rejected"], first: int, row
     """The rows as JSON Lines at their key, whose `s3://` URI is returned; no rows leave no object."""
     if not rows:
         return None
-    key = contract.part_key(prefix, kind, first)
-    storage.put_once(key, contract.json_lines(rows))
-    return f"s3://{storage.bucket()}/{key}"
+    storage.put_once(contract.part_key(prefix, kind, first), contract.json_lines(rows))
+    return address(prefix, kind, first)
+
+
+def address(prefix: str, kind: Literal["predictions", "rejected"], first: int) -> str:
+    """The `s3://` URI of a batch's results."""
+    return f"s3://{storage.bucket()}/{contract.part_key(prefix, kind, first)}"

@@ -83,6 +83,17 @@ def test_a_line_of_json_is_the_record_with_its_prediction_or_its_error() -> None
     assert json.loads(json_row(record, None, "not yet"))["error"] == {"error": "NotPredicted", "cause": "not yet"}
 
 
+def test_a_line_of_json_says_which_model_made_the_prediction() -> None:
+    maker = {"variant": "Challenger", "modelVersion": "v1"}
+    found = Outcome(0, "predicted", 3, maker=maker)
+    assert json.loads(json_row(Record(0, {"variant": "own"}), found, "")) == {
+        "record.variant": "own",
+        "prediction": 3,
+        **maker,
+    }
+    assert json.loads(json_row(Record(0, {"variant": "own"}), None, ""))["variant"] == "own"
+
+
 def test_a_records_own_prediction_and_error_are_kept_apart() -> None:
     row = json.loads(json_row(Record(0, {"prediction": 1, "error": 2}), Outcome(0, "predicted", 3), ""))
     assert row == {"record.prediction": 1, "record.error": 2, "prediction": 3}

@@ -15,6 +15,7 @@ from botocore.stub import Stubber
 
 from lambda_src import contract, storage, store_results
 from lambda_src.contract import PredictionCountMismatch, ResultConflict
+from tests.lambda_src.bucket import Bucket
 
 REJECTED = contract.rejection(
     contract.Item(5, {"id": "bad"}), "bad", "preprocess", contract.RejectedRecord("MissingFeature", "why")
@@ -118,7 +119,51 @@ def test_the_same_results_a_second_time_are_left_as_they_are(s3: Stubber) -> Non
 def test_other_results_at_the_same_key_are_a_conflict(s3: Stubber) -> None:
     refuse_predictions(s3, "PreconditionFailed", 412)
     found(s3, b"something else")
+    found(s3, b"something else")
     with pytest.raises(ResultConflict, match=f"s3://data/{PREDICTIONS_KEY}"):
+        store_results.handler(EVENT, None)
+
+
+def line(index: int, identity: str, version: str, **more: Any) -> dict[str, Any]:
+    return {"id": identity, "index": index, "prediction": {"p": 0.0}, "modelVersion": version, **more}
+
+
+REFUSED = contract.rejection(contract.Item(4, {}), "b", "predict", contract.RejectedRecord("ModelRefused", "no"), 2)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "rejected"),
+    [([line(3, "a", "v0"), line(4, "b", "v0")], [REJECTED]), ([line(3, "a", "v0")], [REFUSED, REJECTED])],
+)
+def test_what_another_model_made_of_the_whole_batch_before_stands(
+    predictions: list[dict[str, Any]], rejected: list[dict[str, Any]], data: Bucket
+) -> None:
+    body = contract.json_lines(predictions)
+    data.objects[PREDICTIONS_KEY] = body
+    data.objects["requests/run/rejected/part-000000000003.jsonl"] = contract.json_lines(rejected)
+    answer = store_results.handler(EVENT, None)
+    assert answer == {"results": f"s3://data/{PREDICTIONS_KEY}", "predicted": len(predictions), "rejected": rejected}
+    assert data.objects[PREDICTIONS_KEY] == body
+
+
+@pytest.mark.parametrize(
+    "predictions",
+    [
+        [line(3, "a", "v0")],
+        [line(3, "a", "v0"), line(4, "c", "v0")],
+        [line(3, "a", "v0"), line(4, "b", "v0"), line(5, "bad", "v0")],
+        [line(3, "a", "v1", variant="AllTraffic"), line(4, "b", "v1", variant="AllTraffic")],
+        [{}],
+        ["no line of ours"],
+    ],
+    ids=["a part", "another record", "one twice", "the same model", "without an id", "no object"],
+)
+def test_other_results_that_are_not_whole_or_the_same_models_are_a_conflict(
+    predictions: list[Any], data: Bucket
+) -> None:
+    data.objects[PREDICTIONS_KEY] = contract.json_lines(predictions)
+    data.objects["requests/run/rejected/part-000000000003.jsonl"] = contract.json_lines([REJECTED])
+    with pytest.raises(ResultConflict):
         store_results.handler(EVENT, None)
 
 
