@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stacks.modes import ASYNC, REALTIME, SERVERLESS
+from stacks.modes import ASYNC, REALTIME, SERVERLESS, TRANSFORM
 from stacks.settings import DEV
 
 RECORDS = 1_000_000
@@ -136,10 +136,12 @@ JOB_BATCH = 100
 class Serving:
     """What a million records take in one mode beside what they take in real time.
 
-    `transitions` of a child that is Standard (none of one that is Express), `calls` of functions and `puts` of
-    objects are of one batch; `seconds` is how long a job's own instance is billed before it works.
+    `maps` is how many Maps a batch goes through, `transitions` what a Standard child makes (none where it is Express);
+    `calls` of functions and `puts` of objects are of one batch; `seconds` is how long a job's own instance is reckoned
+    to be billed before it works: AWS says no figure.
     """
 
+    maps: int = 1
     transitions: int = 0
     calls: int = 0
     puts: int = 0
@@ -154,7 +156,7 @@ SERVING: Mapping[str, Serving] = {
     # Preprocess, the choice, the model and the store; the batch, its token and its answer in S3.
     ASYNC: Serving(transitions=4, calls=2, puts=3),
     # A second Map stores what came out; the batch, what pairs it again and its answer in S3.
-    "transform": Serving(calls=1, puts=3, seconds=300),
+    TRANSFORM: Serving(maps=2, puts=3, seconds=300),
 }
 """By mode."""
 
@@ -168,7 +170,8 @@ def job(mode: str, assumed: Assumptions | None = None) -> Cost:
     """A million records as one job; instances that always run are reckoned for as long as it takes."""
     given, mine = assumed or Assumptions(), SERVING[mode]
     base, batches = express_children(JOB_BATCH, given), _batches(JOB_BATCH)
-    orchestration = batches * (1 + mine.transitions) * TRANSITION if mine.transitions else base.orchestration
+    standard = batches * (1 + mine.transitions) * TRANSITION
+    orchestration = standard if mine.transitions else mine.maps * base.orchestration
     functions = batches * mine.calls * (LAMBDA_REQUEST + LAMBDA_GB_SECOND * given.function_gb * given.store[0])
     working = batches * given.step(given.predict, JOB_BATCH)
     endpoint = base.endpoint + mine.seconds / 3_600 * ENDPOINT_HOUR

@@ -100,12 +100,14 @@ def idle(mode: str) -> str:
 
 def footnotes() -> str:
     """What the table's figures rest on."""
+    given = cost.Assumptions()
     return (
         "Dollars are from `benchmarks/cost.py`, list prices of us-east-1 without a free tier: one ml.m5.large, "
         f"{DEV.in_mode(SERVERLESS).serverless_memory:,} MB where there is no instance, the stage `dev`, batches of "
-        f"{cost.JOB_BATCH}, {cost.Assumptions().predict[0] * 1_000:.0f} ms a call. With requests of one record, an "
-        f"instance that always runs costs less than a serverless endpoint from {cost.break_even() / 1e6:.0f} million "
-        "a month on; a model that takes ten times as long reaches that with a tenth."
+        f"{cost.JOB_BATCH}, {given.predict[0] * 1_000:.0f} ms a call, {cost.SERVING[TRANSFORM].seconds // 60} minutes "
+        "until a transform job's instance works. With requests of one record, an instance that always runs costs less "
+        f"than a serverless endpoint from {cost.break_even() / 1e6:.0f} million a month on; a model that takes ten "
+        "times as long reaches that with a tenth."
     )
 
 
