@@ -35,6 +35,9 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 THREADS = 16
 """How many objects a function reads at once; the client has as many connections."""
 
+PAGE = 1_000
+"""How many keys S3 lists at once. https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html"""
+
 PART_BYTES = 2**20
 """How much of an object is read at a time where it is read line by line."""
 
@@ -93,14 +96,18 @@ def lines(key: str) -> Iterator[bytes]:
 
 
 def listed(prefix: str, most: int) -> list[str]:
-    """The first keys that begin with a prefix, at most 1,000. Raises as `read` does."""
+    """The first keys that begin with a prefix, at most so many. Raises as `read` does."""
+    pages = (
+        client()
+        .get_paginator("list_objects_v2")
+        .paginate(Bucket=bucket(), Prefix=prefix, PaginationConfig={"MaxItems": most, "PageSize": min(most, PAGE)})
+    )
     try:
-        found = client().list_objects_v2(Bucket=bucket(), Prefix=prefix, MaxKeys=most)
+        return [it["Key"] for page in pages for it in page.get("Contents", [])]
     except ClientError as error:
         raise explained(error) from error
     except UNREACHABLE as error:
         raise S3Unavailable(str(error)) from error
-    return [it["Key"] for it in found.get("Contents", [])]
 
 
 def put(key: str, body: bytes, content_type: str) -> None:

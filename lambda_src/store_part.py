@@ -17,11 +17,6 @@ from lambda_src.store_results import stored
 
 NOT_JSON = "the model answered something else than JSON with a list of predictions"
 
-PAGE = 1_000
-"""How many keys S3 lists at once; a batch has fewer records.
-https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
-"""
-
 MOST_UNPROVEN = 64
 """How many batches the model may refuse, when it has taken none, for it to be asked about their records."""
 
@@ -122,7 +117,7 @@ def one_by_one(
     Raises `TransformFailed` when nothing at all came out of the job.
     """
     out = f"{folder}/out/"
-    there = set(storage.listed(f"{out}{name.removesuffix('.json')}-", PAGE))
+    there = set(storage.listed(f"{out}{name.removesuffix('.json')}-", len(part["ids"])))
     if not there and not storage.listed(out, 1):
         raise TransformFailed(f"expected an answer to one record at least, received none: {reason}")
     keys = [key.replace("/in/", "/out/") + ".out" for key in singles(folder, name, len(part["ids"]))]

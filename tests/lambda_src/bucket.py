@@ -72,11 +72,15 @@ def serving(bucket: Bucket) -> Iterator[Any]:
         def do_GET(self) -> None:
             key, query = self.key(), parse_qs(urlsplit(self.path).query, keep_blank_values=True)
             if "list-type" in query:
-                found = [name for name in sorted(bucket.objects) if name.startswith(query["prefix"][0])]
-                found = found[: int(query.get("max-keys", ["1000"])[0])]
-                rows = "".join(f"<Contents><Key>{name}</Key><Size>1</Size></Contents>" for name in found)
-                count = len(found)
-                self.answer(200, f"<ListBucketResult><KeyCount>{count}</KeyCount>{rows}</ListBucketResult>".encode())
+                after = query.get("continuation-token", [""])[0]
+                found = [it for it in sorted(bucket.objects) if it.startswith(query["prefix"][0]) and it > after]
+                page = found[: int(query.get("max-keys", ["1000"])[0])]
+                rows = "".join(f"<Contents><Key>{name}</Key><Size>1</Size></Contents>" for name in page)
+                if len(found) > len(page):
+                    token = f"<NextContinuationToken>{page[-1]}</NextContinuationToken>"
+                    rows = f"<IsTruncated>true</IsTruncated>{token}{rows}"
+                count = f"<KeyCount>{len(page)}</KeyCount>"
+                self.answer(200, f"<ListBucketResult>{count}{rows}</ListBucketResult>".encode())
             elif "versions" in query:
                 self.answer(
                     200, f"<ListVersionsResult>{versions(bucket, query['prefix'][0])}</ListVersionsResult>".encode()

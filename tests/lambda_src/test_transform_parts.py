@@ -146,6 +146,15 @@ def test_what_the_model_refuses_alone_too_is_rejected_and_no_other(data: Bucket)
     assert {(line["stage"], line["attempts"]) for line in rejected} == {("predict", 2)}
 
 
+def test_more_records_than_s3_lists_at_once_are_all_found(data: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "PAGE", 2)
+    key = prepare(batch(0, *(record(number) for number in range(5))))["key"]
+    again = store_part.handler(event(key, reason=REASON), None)["again"]
+    for number in range(5):
+        answered(data, AGAIN_FOLDER, f"part-000000000000-{number:06d}", number)
+    assert store_part.handler(event(again, AGAIN, reason=REASON), None)["predicted"] == 5
+
+
 def test_one_that_the_model_took_before_proves_that_the_others_were_refused(data: Bucket) -> None:
     again = refused(data)
     answered(data, AGAIN_FOLDER, "taken", "nine")
