@@ -4,8 +4,8 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -44,13 +44,23 @@ class Cdk:
 
         `context` is what the app reads, as the CLI takes it by `-c name=value`: the stage above all.
         """
-        environment = f"aws://{self.ready.account}/{self.ready.region}"
         output = ["--quiet", "--output", str(self.assembly)]
         for name, value in context.items():
             output += ["-c", f"{name}={value}"]
+        with self._bootstrapped(), self._started("synth", output) as synth:
+            self._finish("synth", synth)
+
+    def bootstrap(self) -> None:
+        """Makes what deployments need in the account: a bucket for assets, and roles."""
+        with self._bootstrapped():
+            pass
+
+    @contextmanager
+    def _bootstrapped(self) -> Iterator[None]:
+        """The account is being bootstrapped within the `with`, and is at its end."""
+        environment = f"aws://{self.ready.account}/{self.ready.region}"
         with self._started("bootstrap", [environment], cwd=self.folder) as bootstrap:
-            with self._started("synth", output) as synth:
-                self._finish("synth", synth)
+            yield
             self._finish("bootstrap", bootstrap)
 
     def deploy(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from stacks.modes import DEFAULTS, REALTIME
-from tests.e2e.deployment import Deployment, deployed
+from tests.e2e.deployment import Deployment, account, deployed
 from tests.e2e.updates import Moving
 from tests.synthesis import Synthesis, synthesize
 
@@ -43,8 +43,10 @@ OTHERS = [mode for mode in DEFAULTS if mode != REALTIME]
 @pytest.fixture(scope="session")
 def moving(synthesized: Callable[[str], Synthesis], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moving]:
     """A second deployment, for all that the other modes are tested with."""
-    with deployed(tmp_path_factory.mktemp("modes"), stage="local", mode=OTHERS[0]) as first:
-        yield Moving(first, synthesized)
+    folder = tmp_path_factory.mktemp("modes")
+    with account(folder) as cdk:
+        cdk.bootstrap()
+        yield Moving(Deployment(cdk.ready, folder), synthesized)
 
 
 @pytest.fixture(scope="session", params=OTHERS)

@@ -179,15 +179,21 @@ class Deployment:
 
 
 @contextmanager
-def deployed(folder: Path, **context: str) -> Iterator[Deployment]:
-    """Deploys both stacks in that context of the app. A wait of a second between two tries lasts a millisecond."""
+def account(folder: Path) -> Iterator[Cdk]:
+    """An embedded AWS with nothing in it. A wait of a second between two tries lasts a millisecond."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SLUICE_WAIT_SCALE", "0.001")
         with embedded(folder / "aws.log", folder, port=0, allowed=folder / ALLOWED) as ready:
-            cdk = Cdk(ready, folder)
-            cdk.prepare(context)
-            cdk.deploy()
-            yield Deployment(ready, folder)
+            yield Cdk(ready, folder)
+
+
+@contextmanager
+def deployed(folder: Path, **context: str) -> Iterator[Deployment]:
+    """Deploys both stacks in that context of the app."""
+    with account(folder) as cdk:
+        cdk.prepare(context)
+        cdk.deploy()
+        yield Deployment(cdk.ready, folder)
 
 
 def until(look: Callable[[], _T], found: Callable[[_T], bool], seconds: float = SECONDS) -> _T:

@@ -22,7 +22,7 @@ CREATED, UPDATED = "CREATE_COMPLETE", "UPDATE_COMPLETE"
 
 @dataclass
 class Moving:
-    """An embedded AWS in one mode after the other; `now` has the stacks as they are."""
+    """An embedded AWS in one mode after the other; `now` has the stacks as they are, in `mode`, or none at first."""
 
     now: Deployment
     synthesized: Callable[[str], Assembly]
@@ -39,11 +39,11 @@ class Moving:
         assembly = self.synthesized(MODES.get(mode, mode))
         templates = self._publish(assembly.folder)
         cloudformation = self.now.client("cloudformation")
+        there = {it["StackName"] for it in cloudformation.describe_stacks()["Stacks"]}
         for stack in STACKS:
+            deploy = cloudformation.update_stack if stack in there else cloudformation.create_stack
             try:
-                cloudformation.update_stack(
-                    StackName=stack, TemplateURL=templates[stack], Capabilities=["CAPABILITY_IAM"]
-                )
+                deploy(StackName=stack, TemplateURL=templates[stack], Capabilities=["CAPABILITY_IAM"])
             except ClientError as error:
                 if "No updates are to be performed" not in str(error):
                     raise
