@@ -10,14 +10,14 @@ from typing import Any
 import aiohttp
 
 from local.clock import Clock
-from local.sagemaker.aws import Aws, Document
+from local.sagemaker.aws import Aws, Document, partition
 from local.sagemaker.deployment import Ringing, Shift, Steps, shifted, steps_of
 from local.sagemaker.errors import AwsError, invalid, unserved
 from local.sagemaker.fields import refuse_unserved
 from local.sagemaker.fleet import DEFAULT_STARTUP_SECONDS, Fleet, Servers, Variant
 from local.sagemaker.instance import ServerFailed
 from local.sagemaker.metrics import Metrics
-from local.sagemaker.models import container_of
+from local.sagemaker.models import PRINCIPAL, container_of
 from local.sagemaker.serverless import ServerlessFleet
 from local.sagemaker.shadow import Shadowed
 from local.sagemaker.starting import start
@@ -87,6 +87,7 @@ class Endpoints:
         steps = steps_of(request.get("DeploymentConfig"), sum(variant.count for variant in fleet.variants))
         if isinstance(fleet, ServerlessFleet) and request.get("DeploymentConfig"):
             raise unserved("DeploymentConfig for a serverless endpoint")
+        self._check_alarms(store, fleet, steps)
 
         def ringing() -> list[str]:
             self._metrics.flush()
@@ -96,6 +97,20 @@ class Endpoints:
         endpoint.deployment = request.get("DeploymentConfig")
         self._begin(endpoint, self._update(endpoint, config, fleet, steps, ringing))
         return {"EndpointArn": endpoint.arn}
+
+    def _check_alarms(self, store: Store, fleet: Servers, steps: Steps) -> None:
+        """SageMaker looks at the alarms as the models' role; what it answers where that may not is not known.
+
+        https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html
+        """
+        place = store.place
+        for role in {variant.role or "" for variant in fleet.variants} if steps.alarms else ():
+            session = self._aws.role_session(role, "SageMaker", service=PRINCIPAL, source_arn=place.source_arn)
+            for alarm in steps.alarms:
+                arn = f"arn:{partition(place.region)}:cloudwatch:{place.region}:{place.account}:alarm:{alarm}"
+                message = self._aws.authorize(session.access_key, "cloudwatch:DescribeAlarms", arn, region=place.region)
+                if message is not None:
+                    raise invalid(f"The alarms of AutoRollbackConfiguration cannot be described: {message}")
 
     def scale(self, store: Store, endpoint: Endpoint, variant: Variant, count: int) -> None:
         """Gives a variant so many servers; the endpoint is Updating meanwhile, as AWS shows it. Raises `AwsError`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
 
 from stacks.changes import ALL_AT_ONCE, BAKE, CANARY, PERCENTAGE, STARTING, WAIT, waits
@@ -36,6 +38,25 @@ def deployment_config(settings: Settings) -> Endpoint.DeploymentConfigProperty |
         if settings.rollback
         else None,
     )
+
+
+def grant_alarms(role: iam.Role, settings: Settings) -> None:
+    """Lets SageMaker look at those alarms as the model's role.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html
+    """
+    if not settings.rollback:
+        return
+    alarms = [
+        Stack.of(role).format_arn(
+            service="cloudwatch",
+            resource="alarm",
+            resource_name=alarm_name(title),
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        for title in rolling_back(settings)
+    ]
+    iam.Grant.add_to_principal(grantee=role, actions=["cloudwatch:DescribeAlarms"], resource_arns=alarms)
 
 
 def _routing(settings: Settings) -> Endpoint.TrafficRoutingConfigProperty:

@@ -13,7 +13,7 @@ from lambda_src.contract import CHALLENGER, PRODUCTION
 from stacks.acknowledgements import acknowledge
 from stacks.constructs import decisions, scaling
 from stacks.constructs.alarms import answers_too
-from stacks.constructs.deployment import deployment_config
+from stacks.constructs.deployment import deployment_config, grant_alarms
 from stacks.constructs.protection import Protection
 from stacks.constructs.served_model import ServedModel
 from stacks.instance_types import has_disks
@@ -46,6 +46,8 @@ class ModelEndpoint(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.model = model
+        for served in (model, *([challenger] if challenger else [])):
+            grant_alarms(served.role, settings)
         self.config = sagemaker.CfnEndpointConfig(
             self,
             "Config",

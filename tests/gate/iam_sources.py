@@ -101,12 +101,13 @@ SOURCES = (
     Source("ModelRole", "s3:GetObject", r".*/async/in/\*", ASYNC, "data.grant_read"),
     Source("ModelRole", "s3:PutObject", r".*/async/(out|failed)/\*", ASYNC, "data.grant_write"),
     Source(SERVED, "s3:PutObject", r".*/capture/\*", "stacks/constructs/capture.py", "data.grant_write"),
+    Source(SERVED, "cloudwatch:DescribeAlarms", ".*:alarm:.*", "stacks/constructs/deployment.py", "grant_alarms"),
     Source("ModelRole", "sns:Publish", "<Model(Answered|Failed)>", ASYNC, "AsyncEndpoint"),
     Source("AsyncModelSubmitInferenceRole", "s3:PutObject", r".*/async/(in|tokens)/\*", WAITING, "data.grant_write"),
     Source("AsyncModelSubmitInferenceRole", "sagemaker:InvokeEndpointAsync", ".*", WAITING, "endpoint.grant_invoke"),
     Source("AsyncModelResumeInferenceRole", "s3:GetObject", r".*/async/(tokens|out)/\*", WAITING, "data.grant_read"),
     Source("AsyncModelResumeInferenceRole", r"states:\w+", r"\*", WAITING, "AsyncPredictor"),
-    Source(SERVED, r"(logs|cloudwatch):\w+", ".*", MODEL, "_grant_monitoring"),
+    Source(SERVED, r"logs:\w+|cloudwatch:PutMetricData", ".*", MODEL, "_grant_monitoring"),
 )
 
 

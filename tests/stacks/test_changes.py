@@ -125,6 +125,14 @@ def test_production_goes_over_by_a_canary_that_alarms_take_back(synthesized: Cal
     assert config["AutoRollbackConfiguration"] == ALARMS
 
 
+def test_sagemaker_may_look_at_those_alarms_as_the_models_role(synthesized: Callable[[str], Assembly]) -> None:
+    statements = synthesized("prod").stacks["InferenceStack"].statements("ModelRole")
+    (found,) = [it["Resource"] for it in statements if it["Action"] == "cloudwatch:DescribeAlarms"]
+    assert found == [
+        f"arn:aws:cloudwatch:us-east-1:<AWS::AccountId>:alarm:{it['AlarmName']}" for it in ALARMS["Alarms"]
+    ]
+
+
 def test_nothing_of_a_model_its_configuration_or_its_endpoint_has_a_fixed_name(challenged: Stack) -> None:
     for kind in ("Model", "EndpointConfig", "Endpoint"):
         for properties in challenged.of_type(f"AWS::SageMaker::{kind}").values():

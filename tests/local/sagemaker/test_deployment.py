@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from local.clock import Clock
 from local.sagemaker.aws import Document, Place
 from local.sagemaker.deployment import Shift, shifted, steps_of
-from tests.local.sagemaker.around import ACCOUNT, ECHO, REGION, Cloud, cloud, program
+from tests.local.sagemaker.around import ACCOUNT, ECHO, REGION, ROLE, Cloud, cloud, program
 
 ALARMS = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "errors"}]}}
 
@@ -112,6 +112,15 @@ def test_an_update_that_rings_an_alarm_leaves_the_old_servers_in_service(ready: 
     assert described["FailureReason"] == "Rolled back: these alarms are in the ALARM state: errors"
     ready.client("sagemaker-runtime").invoke_endpoint(EndpointName="E", Body=b"1", ContentType="application/json")
     assert len(ready.sagemaker.endpoints._fleets) == 1
+
+
+def test_an_update_by_alarms_that_the_models_role_may_not_look_at_is_refused(ready: Cloud) -> None:
+    denied = (ROLE, "cloudwatch:DescribeAlarms")
+    ready.memory.forbidden.add(denied)
+    with pytest.raises(ClientError, match=r"cannot be described: .*DescribeAlarms on resource: .*:alarm:errors"):
+        update(ready, "good", {**policy("CANARY", CanarySize=percent(50)), **ALARMS})
+    ready.memory.forbidden.remove(denied)
+    assert ready.settled("E")["EndpointStatus"] == "InService"
 
 
 def test_a_step_is_watched_for_its_wait_and_the_last_while_the_old_servers_are_kept() -> None:
