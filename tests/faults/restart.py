@@ -6,11 +6,13 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from local.cdk import Cdk
 from local.embedded import embedded
 from local.faults import client
 from local.server import Ready
 from tests.e2e.client import Client
 from tests.e2e.deployment import Deployment, until
+from tests.e2e.updates import Moving
 from tests.faults.again import retried
 from tests.faults.fault import Case, Expect, Fault, Over
 from tests.faults.orchestration import DONE, IN_ORDER, RECORDS, STOPPED_AT, child
@@ -24,13 +26,8 @@ def play(place: Place) -> None:
     folder = place.client.folder / place.name
     folder.mkdir()
     with embedded(folder / "aws.log", folder, 0, keep=folder / "kept") as first:
-        deployment = Deployment(first, shared)
-        for arguments in (
-            ["bootstrap", f"aws://{first.account}/{first.region}"],
-            ["deploy", "--app", str(shared / "cdk.out"), "--all", "--concurrency", "2", "--method", "direct"],
-        ):
-            ran = deployment.cdk(*arguments, "--require-approval", "never")
-            assert ran.returncode == 0, ran.stdout
+        Cdk(first, folder).bootstrap()
+        deployment = Moving(Deployment(first, shared), lambda _: place.deployment.assembly).to("local")
         move(place, deployment, folder)
         client.add(first, [child(place, nth=STOPPED_AT, crash=True)], counting=False)
         place.start()
