@@ -126,7 +126,8 @@ HOURS = 730
 
 SERVERLESS_GB_SECOND = 0.00002
 SERVERLESS_GB = 0.016
-"""A serverless endpoint's memory while it works, and each GB in or out of it: https://aws.amazon.com/sagemaker/ai/pricing/"""
+"""A serverless endpoint's memory while it works, and each GB in or out of it: unconfirmed from here, see
+https://aws.amazon.com/sagemaker/ai/pricing/"""
 
 JOB_BATCH = 100
 """Records of a batch, as the stages have it."""

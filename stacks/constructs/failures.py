@@ -82,7 +82,7 @@ SAGEMAKER_CALL_FAILED = (
     "SageMaker.SdkClientException",
 )
 """What `sagemaker:createTransformJob` says when it begins no job: a throttle, instances of which there are none at
-the moment, no answer. That Step Functions spells the last so is not confirmed."""
+the moment, no answer. That Step Functions spells the last two so is not confirmed."""
 
 KILLED = ("Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout")
 """A function killed, as one out of memory is, or out of time: most often it will be again.
