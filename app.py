@@ -12,11 +12,11 @@ from typing import Any
 
 from aws_cdk import App
 
-from stacks.constructs.function_build import BuildError
+from stacks.constructs.function.function_build import BuildError
 from stacks.inference import InferenceStack
 from stacks.ml_workflow import MlWorkflowStack
-from stacks.overrides import check_names, overridden
 from stacks.settings import STAGES, InvalidSettings, Settings
+from stacks.settings.overrides import check_names, overridden
 
 CONTEXT: dict[str, list[str]] = {"aws:cdk:bundling-stacks": []}
 """Functions go up as they were built: no stack is left for the CDK to bundle in Docker. The CLI sends a

@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stacks.modes import ASYNC, REALTIME, SERVERLESS, TRANSFORM
 from stacks.settings import DEV
+from stacks.settings.modes import ASYNC, REALTIME, SERVERLESS, TRANSFORM
 
 RECORDS = 1_000_000
 

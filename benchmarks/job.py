@@ -22,7 +22,7 @@ from local.embedded import embedded
 from local.sagemaker import instance
 from local.server import Ready
 from local.workflows import JOB_STACK, Account
-from stacks.constructs.model_build import model_archive
+from stacks.constructs.model.model_build import model_archive
 
 Json = Any
 

@@ -7,13 +7,13 @@ from constructs import Construct
 
 from lambda_src.contract import request_prefix
 from stacks.constructs.data_bucket import DataBucket
-from stacks.constructs.job_triggers import JobTriggers
-from stacks.constructs.model_source import challenger_source, model_source
-from stacks.constructs.observability import Observability, metrics_environment
-from stacks.constructs.protection import protection
-from stacks.constructs.python_function import PythonFunction
-from stacks.constructs.served_model import ServedModel
+from stacks.constructs.function.python_function import PythonFunction
+from stacks.constructs.guard.protection import protection
+from stacks.constructs.job.job_triggers import JobTriggers
+from stacks.constructs.model.model_source import challenger_source, model_source
+from stacks.constructs.model.served_model import ServedModel
 from stacks.constructs.serving import Steps, serving
+from stacks.constructs.watch.observability import Observability, metrics_environment
 from stacks.constructs.workflow import Workflow
 from stacks.settings import Settings
 

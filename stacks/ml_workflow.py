@@ -5,16 +5,16 @@ from __future__ import annotations
 from aws_cdk import CfnOutput, Environment, Stack
 from constructs import Construct
 
-from stacks.constructs.answer_chain import AnswerChain
-from stacks.constructs.batch_job import BatchJob
 from stacks.constructs.data_bucket import DataBucket
-from stacks.constructs.job_triggers import JobTriggers
-from stacks.constructs.model_build import unpacked_model
-from stacks.constructs.observability import Observability, metrics_environment
-from stacks.constructs.predictor import FunctionPredictor
-from stacks.constructs.protection import protection
-from stacks.constructs.python_function import PythonFunction
-from stacks.constructs.versions import model_version
+from stacks.constructs.function.python_function import PythonFunction
+from stacks.constructs.guard.protection import protection
+from stacks.constructs.job.batch_job import BatchJob
+from stacks.constructs.job.job_triggers import JobTriggers
+from stacks.constructs.model.model_build import unpacked_model
+from stacks.constructs.model.versions import model_version
+from stacks.constructs.states.answer_chain import AnswerChain
+from stacks.constructs.states.predictor import FunctionPredictor
+from stacks.constructs.watch.observability import Observability, metrics_environment
 from stacks.constructs.workflow import Workflow
 from stacks.settings import Settings
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import settings
 
-from stacks.modes import DEFAULTS, REALTIME
+from stacks.settings.modes import DEFAULTS, REALTIME
 from tests.e2e.deployment import Deployment, account, deployed
 from tests.e2e.updates import Moving
 from tests.synthesis import Synthesis, synthesize

@@ -15,9 +15,9 @@ from aws_cdk import App, CloudFormationValidatePlugin, ValidationRuleSource, Val
 
 import app
 from stacks.acknowledgements import Acknowledgement, take_acknowledgements
-from stacks.modes import ASYNC, DEFAULTS, REALTIME, SERVERLESS, TRANSFORM
 from stacks.settings import DEV, LOCAL, PROD, Settings
 from stacks.settings import STAGES as SETTINGS
+from stacks.settings.modes import ASYNC, DEFAULTS, REALTIME, SERVERLESS, TRANSFORM
 
 ROOT = Path(__file__).parents[1]
 STACKS = ("MlWorkflowStack", "InferenceStack")

@@ -13,8 +13,8 @@ from constructs import Construct
 
 from lambda_src.contract import INCOMING
 from stacks.acknowledgements import acknowledge
-from stacks.constructs import decisions
-from stacks.constructs.protection import Protection
+from stacks.constructs.guard import decisions
+from stacks.constructs.guard.protection import Protection
 from stacks.settings import Settings
 
 ABORT_AFTER, ACCESS_LOGS = 7, "access/"

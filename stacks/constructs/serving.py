@@ -8,24 +8,24 @@ from typing import Protocol
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from stacks.constructs.async_endpoint import AsyncEndpoint
-from stacks.constructs.async_predictor import AsyncPredictor
-from stacks.constructs.batch_job import BatchJob
 from stacks.constructs.data_bucket import DataBucket
-from stacks.constructs.inference_chain import InferenceChain, Store
-from stacks.constructs.job import Job
-from stacks.constructs.model_endpoint import ModelEndpoint
-from stacks.constructs.predictor import EndpointPredictor, Predictor
-from stacks.constructs.protection import Protection
-from stacks.constructs.python_function import PythonFunction
-from stacks.constructs.realtime_endpoint import RealtimeEndpoint
-from stacks.constructs.served_model import ServedModel
-from stacks.constructs.serverless_endpoint import ServerlessEndpoint
-from stacks.constructs.transform import Transform
-from stacks.constructs.transform_batch_job import TransformBatchJob
-from stacks.constructs.transform_chain import TransformChain
-from stacks.modes import ASYNC, SERVERLESS, TRANSFORM
+from stacks.constructs.endpoint.async_endpoint import AsyncEndpoint
+from stacks.constructs.endpoint.model_endpoint import ModelEndpoint
+from stacks.constructs.endpoint.realtime_endpoint import RealtimeEndpoint
+from stacks.constructs.endpoint.serverless_endpoint import ServerlessEndpoint
+from stacks.constructs.function.python_function import PythonFunction
+from stacks.constructs.guard.protection import Protection
+from stacks.constructs.job.batch_job import BatchJob
+from stacks.constructs.job.job import Job
+from stacks.constructs.job.transform_batch_job import TransformBatchJob
+from stacks.constructs.model.served_model import ServedModel
+from stacks.constructs.states.async_predictor import AsyncPredictor
+from stacks.constructs.states.inference_chain import InferenceChain, Store
+from stacks.constructs.states.predictor import EndpointPredictor, Predictor
+from stacks.constructs.states.transform import Transform
+from stacks.constructs.states.transform_chain import TransformChain
 from stacks.settings import Settings
+from stacks.settings.modes import ASYNC, SERVERLESS, TRANSFORM
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from stacks.acknowledgements import acknowledge
-from stacks.constructs import decisions
-from stacks.constructs.durations import seconds
-from stacks.constructs.protection import Protection
+from stacks.constructs.guard import decisions
+from stacks.constructs.guard.protection import Protection
+from stacks.constructs.states.durations import seconds
 from stacks.settings import Settings
 
 

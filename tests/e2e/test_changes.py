@@ -20,8 +20,8 @@ import pytest
 import app
 from lambda_src.contract import CAPTURE, CHALLENGER, PRODUCTION
 from model import examples, train
-from stacks.constructs.model_build import archive_at, unpacked_model
-from stacks.constructs.versions import model_version
+from stacks.constructs.model.model_build import archive_at, unpacked_model
+from stacks.constructs.model.versions import model_version
 from stacks.settings import LOCAL, Settings
 from tests.e2e.deployment import Deployment, Execution, deployed, until
 from tests.e2e.updates import Moving

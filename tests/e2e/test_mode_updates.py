@@ -10,7 +10,7 @@ import pytest
 
 from lambda_src.contract import request_prefix
 from model import examples, train
-from stacks.modes import ASYNC
+from stacks.settings.modes import ASYNC
 from tests.e2e.deployment import Deployment, until
 from tests.e2e.updates import UPDATED, Moving, circuit
 from tests.synthesis import FROM_ZERO, MODES

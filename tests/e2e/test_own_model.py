@@ -24,9 +24,9 @@ from local.sagemaker.containers import SCRIPT_MODE
 from local.server import Ready
 from local.workflows import Account
 from model import train
-from stacks.constructs.model_image import IMAGES
-from stacks.model_settings import FRAMEWORKS, SKLEARN
+from stacks.constructs.model.model_image import IMAGES
 from stacks.settings import Settings
+from stacks.settings.model import FRAMEWORKS, SKLEARN
 from tests.e2e.deployment import until
 from tests.local.sagemaker import fake_docker
 from tests.synthesis import ROOT

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from lambda_src import contract
 from model import examples, train
-from stacks.constructs.versions import model_version
+from stacks.constructs.model.versions import model_version
 from tests.e2e.deployment import Deployment, Execution
 from tests.synthesis import STACKS
 

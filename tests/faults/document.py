@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
-from stacks.constructs.failures import KILLED
-from stacks.modes import DEFAULTS
+from stacks.constructs.states.failures import KILLED
 from stacks.settings import PROD
+from stacks.settings.modes import DEFAULTS
 from tests.faults.fault import Fault, Over
 from tests.faults.table import FAULTS, runs
 from tests.retries import bound_for, bounds_of

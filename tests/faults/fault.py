@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
 from lambda_src.contract import Json, json_lines
-from stacks.modes import DEFAULTS, REALTIME
+from stacks.settings.modes import DEFAULTS, REALTIME
 
 if TYPE_CHECKING:
     from tests.faults.place import Place

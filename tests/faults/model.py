@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from lambda_src import preprocess
-from stacks.modes import ASYNC, SERVERLESS
+from stacks.settings.modes import ASYNC, SERVERLESS
 from tests.e2e.deployment import until
 from tests.faults.fault import ENDPOINT, Case, Expect, Fault, Over, Rule
 from tests.faults.given import good

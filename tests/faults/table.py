@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stacks.modes import DEFAULTS
+from stacks.settings.modes import DEFAULTS
 from tests.faults import (
     asynchronous,
     data_sets,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobs.names import generated
-from stacks.modes import DEFAULTS, REALTIME
+from stacks.settings.modes import DEFAULTS, REALTIME
 from tests.e2e.client import Client
 from tests.e2e.updates import Moving
 from tests.faults.check import check

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from stacks.constructs.decisions import THIS_MACHINES_PYTHON
+from stacks.constructs.guard.decisions import THIS_MACHINES_PYTHON
 from tests.gate.findings import TOOLS
 from tests.gate.gate import Verdict
 from tests.synthesis import ROOT

@@ -68,7 +68,7 @@ SOURCES = {
     "sagemaker.amazonaws.com": f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:*",
     "states.amazonaws.com": f"arn:aws:states:us-east-1:{ACCOUNT}:stateMachine:*",
 }
-"""The services that may assume a role, and the source ARN that each is known to send: see `stacks.constructs.trust`."""
+"""The services that may assume a role, and the source ARN that each sends, as in `stacks.constructs.guard.trust`."""
 
 
 def findings(role: Role) -> Iterator[str]:

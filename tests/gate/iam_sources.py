@@ -40,20 +40,22 @@ class Source:
         return f"`{self.file}`: `{self.name}`"
 
 
-JOBS = "stacks/constructs/job.py"
-MODEL = "stacks/constructs/served_model.py"
-ASYNC, WAITING = "stacks/constructs/async_endpoint.py", "stacks/constructs/async_predictor.py"
-TRANSFORM = "stacks/constructs/transform.py"
+JOBS = "stacks/constructs/job/job.py"
+MODEL = "stacks/constructs/model/served_model.py"
+ASYNC, WAITING = "stacks/constructs/endpoint/async_endpoint.py", "stacks/constructs/states/async_predictor.py"
+TRANSFORM = "stacks/constructs/states/transform.py"
 DATA = "stacks/constructs/data_bucket.py"
-NETWORK = "stacks/constructs/network.py"
-TRIGGERS, START = "stacks/constructs/job_triggers.py", "TriggersStartJobRole"
-KEY = "stacks/constructs/customer_key.py"
+NETWORK = "stacks/constructs/guard/network.py"
+TRIGGERS, START = "stacks/constructs/job/job_triggers.py", "TriggersStartJobRole"
+KEY = "stacks/constructs/guard/customer_key.py"
 
 SERVED = "(Model|Challenger)Role"
 
+FUNCTIONS, PARTS = "stacks/constructs/function/python_function.py", "stacks/constructs/job/parts_map.py"
+
 SOURCES = (
-    Source(FUNCTION, r"logs:\w+", r"<\w+Logs\.Arn>", "stacks/constructs/python_function.py", "log_group.grant_write"),
-    Source(FUNCTION, r"xray:\w+", r"\*", "stacks/constructs/python_function.py", "Tracing.ACTIVE"),
+    Source(FUNCTION, r"logs:\w+", r"<\w+Logs\.Arn>", FUNCTIONS, "log_group.grant_write"),
+    Source(FUNCTION, r"xray:\w+", r"\*", FUNCTIONS, "Tracing.ACTIVE"),
     Source(r"Preprocess(Data)?Role|JobCheckJobRole", "s3:GetObject", r".*/incoming/\*", JOBS, "data.grant_read"),
     Source("JobCheckJobRole", "s3:GetObjectVersion", r".*/incoming/\*", JOBS, "data.grant_read_versions"),
     Source("JobCheckJobRole", "s3:ListBucket", ".*", JOBS, "data.grant_list"),
@@ -61,14 +63,14 @@ SOURCES = (
     Source("StoreResultsRole", r"s3:\w+", r".*/requests/\*", "stacks/inference.py", "data.grant_store"),
     Source("JobSummarizeRole", "s3:GetObject", r".*/(map|predictions|rejected)/\*", JOBS, "data.grant_read"),
     Source("JobSummarizeRole", r"s3:\w+", r".*/summary\.json", JOBS, "data.grant_store"),
-    Source(MACHINE, "lambda:InvokeFunction", ".*", "stacks/constructs/function_step.py", "FunctionStep"),
-    Source(MACHINE, "sagemaker:InvokeEndpoint", ".*", "stacks/constructs/invoke_endpoint.py", "InvokeEndpoint"),
+    Source(MACHINE, "lambda:InvokeFunction", ".*", "stacks/constructs/states/function_step.py", "FunctionStep"),
+    Source(MACHINE, "sagemaker:InvokeEndpoint", ".*", "stacks/constructs/states/invoke_endpoint.py", "InvokeEndpoint"),
     Source(MACHINE, r"logs:\w+", r"\*", "stacks/constructs/workflow.py", "sfn.LogOptions"),
     Source(MACHINE, r"xray:\w+", r"\*", "stacks/constructs/workflow.py", "tracing_enabled"),
-    Source(JOB, r"s3:\w+", r".*/map/\*", "stacks/constructs/narrow_access.py", "MapRunWriter"),
+    Source(JOB, r"s3:\w+", r".*/map/\*", "stacks/constructs/job/narrow_access.py", "MapRunWriter"),
     Source(JOB, r"s3:GetObject(Version)?", r".*/incoming/\*", JOBS, "csv.allowing"),
     Source(JOB, "s3:ListBucket", ".*", JOBS, "objects.allowing", condition="incoming/"),
-    Source(JOB, "s3:ListBucket", ".*", "stacks/constructs/parts_map.py", "ObjectsReader", condition="transform/jobs/"),
+    Source(JOB, "s3:ListBucket", ".*", PARTS, "ObjectsReader", condition="transform/jobs/"),
     Source(MACHINE, r"sagemaker:(\w+TransformJob|ListTags)", ".*", TRANSFORM, "statements"),
     Source(MACHINE, r"iam:PassRole|events:\w+", ".*", TRANSFORM, "statements"),
     Source(MACHINE, "kms:CreateGrant", "<Key.Arn>", TRANSFORM, "statements"),
@@ -83,10 +85,10 @@ SOURCES = (
         "JobSummarizeRole",
         "s3:GetObject",
         r".*/parts/\*",
-        "stacks/constructs/transform_batch_job.py",
+        "stacks/constructs/job/transform_batch_job.py",
         "data.grant_read",
     ),
-    Source(JOB, r"states:\w+", ".*", "stacks/constructs/map_runs.py", "grant_map_runs"),
+    Source(JOB, r"states:\w+", ".*", "stacks/constructs/job/map_runs.py", "grant_map_runs"),
     Source(
         rf"{FUNCTION}|{JOB}|{SERVED}", r"kms:\w+", "<Key.Arn>", DATA, "self.key.grant_objects", condition=":aws:s3:arn"
     ),
@@ -100,8 +102,10 @@ SOURCES = (
     Source(SERVED, "s3:GetObject", r"arn:.*", MODEL, "_grant_model_data"),
     Source("ModelRole", "s3:GetObject", r".*/async/in/\*", ASYNC, "data.grant_read"),
     Source("ModelRole", "s3:PutObject", r".*/async/(out|failed)/\*", ASYNC, "data.grant_write"),
-    Source(SERVED, "s3:PutObject", r".*/capture/\*", "stacks/constructs/capture.py", "data.grant_write"),
-    Source(SERVED, "cloudwatch:DescribeAlarms", ".*:alarm:.*", "stacks/constructs/deployment.py", "grant_alarms"),
+    Source(SERVED, "s3:PutObject", r".*/capture/\*", "stacks/constructs/endpoint/capture.py", "data.grant_write"),
+    Source(
+        SERVED, "cloudwatch:DescribeAlarms", ".*:alarm:.*", "stacks/constructs/endpoint/deployment.py", "grant_alarms"
+    ),
     Source("ModelRole", "sns:Publish", "<Model(Answered|Failed)>", ASYNC, "AsyncEndpoint"),
     Source("AsyncModelSubmitInferenceRole", "s3:PutObject", r".*/async/(in|tokens)/\*", WAITING, "data.grant_write"),
     Source("AsyncModelSubmitInferenceRole", "sagemaker:InvokeEndpointAsync", ".*", WAITING, "endpoint.grant_invoke"),

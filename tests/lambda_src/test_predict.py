@@ -10,7 +10,7 @@ import pytest
 
 from lambda_src import predict
 from lambda_src.contract import ModelRefused, PredictionCountMismatch
-from stacks.constructs.model_build import unpacked_model
+from stacks.constructs.model.model_build import unpacked_model
 
 CODE = """
 import json

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from benchmarks import cost
 from lambda_src.contract import MAX_RECORD_BYTES, MAX_STATE_BYTES, RECORD_BYTES, TOGETHER_BYTES
-from stacks.limits import LIMITS
-from stacks.modes import ASYNC, DEFAULTS, REALTIME, SERVERLESS, TRANSFORM
 from stacks.settings import DEV, ENDPOINT_SECONDS, Settings
+from stacks.settings.limits import LIMITS
+from stacks.settings.modes import ASYNC, DEFAULTS, REALTIME, SERVERLESS, TRANSFORM
 from tests.synthesis import ROOT
 
 PAGE = ROOT / "docs" / "modes.md"

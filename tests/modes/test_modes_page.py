@@ -7,9 +7,9 @@ import pytest
 from lambda_src.contract import MAX_STATE_BYTES, TOGETHER_BYTES
 from local.sagemaker import asynchronous
 from local.sagemaker.shapes import input_shape
-from stacks.limits import LIMITS, PAYLOAD_MB
-from stacks.modes import ASYNC, DEFAULTS, REALTIME, TRANSFORM
 from stacks.settings import LOCAL, InvalidSettings
+from stacks.settings.limits import LIMITS, PAYLOAD_MB
+from stacks.settings.modes import ASYNC, DEFAULTS, REALTIME, TRANSFORM
 from tests.modes import document
 
 

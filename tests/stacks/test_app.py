@@ -31,7 +31,7 @@ from tests.synthesis import ROOT
         ({"mode": "batch"}, "mode: expected one of realtime, serverless, async, transform, received batch"),
         (
             {"serverles_memory": "2048"},
-            "serverles_memory: expected a setting's name such as serverless_memory (all: stacks/settings.py)",
+            "serverles_memory: expected a setting's name such as serverless_memory (all: stacks/settings/)",
         ),
     ],
 )

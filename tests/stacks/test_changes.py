@@ -11,12 +11,12 @@ import aws_cdk as cdk
 import pytest
 
 from stacks.constructs.data_bucket import DataBucket
-from stacks.constructs.function_build import BuildError
-from stacks.constructs.model_source import challenger_source, model_source
-from stacks.constructs.protection import protection
-from stacks.constructs.realtime_endpoint import RealtimeEndpoint
-from stacks.constructs.served_model import ServedModel
-from stacks.constructs.versions import model_version
+from stacks.constructs.endpoint.realtime_endpoint import RealtimeEndpoint
+from stacks.constructs.function.function_build import BuildError
+from stacks.constructs.guard.protection import protection
+from stacks.constructs.model.model_source import challenger_source, model_source
+from stacks.constructs.model.served_model import ServedModel
+from stacks.constructs.model.versions import model_version
 from stacks.settings import PROD, InvalidSettings, Settings
 from tests.synthesis import ROOT, Assembly, Stack
 

@@ -11,11 +11,11 @@ import pytest
 from aws_cdk import aws_iam as iam
 
 from stacks.constructs.data_bucket import DataBucket
-from stacks.constructs.failures import check_order
-from stacks.constructs.model_source import model_source
-from stacks.constructs.protection import protection
-from stacks.constructs.realtime_endpoint import RealtimeEndpoint
-from stacks.constructs.served_model import ServedModel
+from stacks.constructs.endpoint.realtime_endpoint import RealtimeEndpoint
+from stacks.constructs.guard.protection import protection
+from stacks.constructs.model.model_source import model_source
+from stacks.constructs.model.served_model import ServedModel
+from stacks.constructs.states.failures import check_order
 from stacks.settings import InvalidSettings, Settings
 from tests.synthesis import ROOT, Stack
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.constructs.function_build import BuildError, Target, build_function, modules_of
+from stacks.constructs.function.function_build import BuildError, Target, build_function, modules_of
 
 HERE = Target(f"{sys.version_info.major}.{sys.version_info.minor}", "x86_64", here=True)
 LAMBDA = Target("3.13", "arm64")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stacks.constructs.versions import model_version
+from stacks.constructs.model.versions import model_version
 from tests.synthesis import Stack
 
 

@@ -6,7 +6,7 @@ import os
 import tarfile
 from pathlib import Path
 
-from stacks.constructs.model_build import model_archive, unpacked_model
+from stacks.constructs.model.model_build import model_archive, unpacked_model
 
 
 def a_model(folder: Path) -> Path:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from stacks.constructs.function_build import BuildError
-from stacks.constructs.model_build import archive_at
-from stacks.constructs.model_source import ModelSource, model_source
-from stacks.constructs.versions import model_version
+from stacks.constructs.function.function_build import BuildError
+from stacks.constructs.model.model_build import archive_at
+from stacks.constructs.model.model_source import ModelSource, model_source
+from stacks.constructs.model.versions import model_version
 from stacks.settings import Settings
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/model"

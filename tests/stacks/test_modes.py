@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from stacks.modes import DEFAULTS
 from stacks.settings import DEV, LOCAL, PROD, InvalidSettings, Settings
+from stacks.settings.modes import DEFAULTS
 from tests.synthesis import Stack, Synthesis
 
 Synthesized = Callable[[str], Synthesis]

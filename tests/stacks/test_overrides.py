@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from stacks.overrides import SETTINGS, overridden
 from stacks.settings import DEV, PROD, InvalidSettings
+from stacks.settings.overrides import SETTINGS, overridden
 
 
 def test_each_setting_is_read_as_what_it_is() -> None:

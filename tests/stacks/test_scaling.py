@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stacks.constructs.scaling import endpoint_id
+from stacks.constructs.endpoint.scaling import endpoint_id
 from stacks.settings import DEV, LOCAL, PROD, InvalidSettings, Settings
 from tests.synthesis import Stack, Synthesis
 

@@ -8,8 +8,8 @@ from typing import Any
 import botocore.session
 import pytest
 
-from stacks.instance_types import SIZES, has_disks
 from stacks.settings import DEV, LOCAL, PROD, STAGES, InvalidSettings, Settings
+from stacks.settings.instance_types import SIZES, has_disks
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/model"
 PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/churn/3"

@@ -1,0 +1,1 @@
+"""Functions in Lambda, built without Docker."""

@@ -1,0 +1,1 @@
+"""The batch jobs, and what starts them."""

@@ -1,0 +1,1 @@
+"""What a person sees of a running stack: dashboard, alarms, metrics."""
