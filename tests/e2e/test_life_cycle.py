@@ -55,7 +55,7 @@ def test_cdk_diff_shows_that_a_new_version_of_the_model_makes_a_new_model_and_co
 def test_an_edited_handler_and_an_edited_workflow_are_hotswapped(deployment: Deployment, project: Path) -> None:
     handler = project / "lambda_src" / "preprocess.py"
     handler.write_text(f"{handler.read_text()}\n\ndef handler(event, context):\n    raise TypeError('edited')\n")
-    failures = project / "stacks" / "constructs" / "failures.py"
+    failures = project / "stacks" / "constructs" / "states" / "failures.py"
     text = failures.read_text()
     assert "'{step}: '" in text
     failures.write_text(text.replace("'{step}: '", "'in {step}: '"))

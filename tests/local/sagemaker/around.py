@@ -194,8 +194,8 @@ def _text(value: Any) -> str:
 
 @contextmanager
 def cloud(clock: Clock | None = None) -> Iterator[Cloud]:
-    """A `Cloud` that leaves no process behind."""
-    made = Cloud(clock)
+    """A `Cloud` that leaves no process behind; other tests of the session may have shortened waits for theirs."""
+    made = Cloud(clock or Clock(1))
     thread = threading.Thread(target=made.loop.run_forever)
     thread.start()
     try:

@@ -193,6 +193,11 @@ def watched(bucket: str, key: str) -> dict[str, Any]:
     """The stack of an endpoint whose updates an alarm on its errors takes back."""
     body = template(bucket, key)
     alarm = {"Fn::Sub": "${AWS::StackName}-errors"}  # by its name: the alarm needs the endpoint's, not the other way
+    described = {"Fn::Sub": "arn:aws:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:${AWS::StackName}-errors"}
+    look = {"Effect": "Allow", "Action": "cloudwatch:DescribeAlarms", "Resource": described}
+    body["Resources"]["Role"]["Properties"]["Policies"].append(
+        {"PolicyName": "look", "PolicyDocument": {"Version": "2012-10-17", "Statement": [look]}}
+    )
     routing = {"Type": "CANARY", "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 50}, "WaitIntervalInSeconds": 5}
     body["Resources"]["Endpoint"]["Properties"]["DeploymentConfig"] = {
         "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing},
