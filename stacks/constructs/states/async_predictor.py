@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda_event_sources as events
@@ -19,7 +18,8 @@ from stacks.constructs.function.python_function import PythonFunction
 from stacks.constructs.guard import decisions
 from stacks.constructs.guard.protection import Protection
 from stacks.constructs.states.durations import time_limit
-from stacks.constructs.states.failures import ASYNC_TRANSIENT, FUNCTION_REFUSED, Caught, handle_function_failures
+from stacks.constructs.states.failures import ASYNC_TRANSIENT, FUNCTION_REFUSED, handle_function_failures
+from stacks.constructs.states.model_call import ModelCall
 from stacks.settings import MARGIN_SECONDS, Settings
 
 
@@ -81,17 +81,7 @@ class AsyncPredictor(Construct):
             self.resume.function.add_event_source(events.SnsEventSource(topic))
         acknowledge(self.resume.function, decisions.ASKED_AGAIN)
 
-    def step(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        instances: str,
-        outputs: Any,
-        failed: sfn.IChainable,
-        caught: Caught,
-        assign: Mapping[str, Any] | None = None,
-    ) -> sfn.TaskStateBase:
+    def step(self, scope: Construct, construct_id: str, call: ModelCall) -> sfn.TaskStateBase:
         """See `Predictor`."""
         step = tasks.LambdaInvoke(
             scope,
@@ -100,12 +90,12 @@ class AsyncPredictor(Construct):
             integration_pattern=sfn.IntegrationPattern.WAIT_FOR_TASK_TOKEN,
             lambda_function=self.submit.function,
             payload=sfn.TaskInput.from_object(
-                {"token": "{% $states.context.Task.Token %}", "instances": f"{{% {instances} %}}"}
+                {"token": "{% $states.context.Task.Token %}", "instances": f"{{% {call.instances} %}}"}
             ),
-            outputs=outputs,
-            assign=assign,
+            outputs=call.outputs,
+            assign=call.assign,
             task_timeout=time_limit(self._seconds + MARGIN_SECONDS),
             retry_on_service_exceptions=False,
         )
-        handle_function_failures(step, failed=failed, transient=ASYNC_TRANSIENT, caught=caught)
+        handle_function_failures(step, failed=call.failed, transient=ASYNC_TRANSIENT, caught=call.caught)
         return step

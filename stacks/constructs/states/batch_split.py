@@ -6,6 +6,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from stacks.constructs.states.failures import Caught, sentence
+from stacks.constructs.states.model_call import ModelCall
 from stacks.constructs.states.predictor import Predictor
 
 INSTANCES = """(
@@ -47,6 +48,9 @@ would make the same batch's results other bytes when it runs again."""
 
 NO_ANSWER: dict[str, list[float]] = {"predictions": []}
 """In the place of the model's answer, where it was not asked, or asked in parts."""
+
+PLACE = "{'lo': $queue[0].lo, 'hi': $queue[0].hi}"
+"""Where a predicted part stands in the batch."""
 
 RETRIES = "$states.context.State.RetryCount"
 
@@ -103,27 +107,29 @@ class BatchSplit(Construct):
         self.predict_part = predictor.step(
             self,
             "PredictPart",
-            instances=INSTANCES,
-            outputs={},
-            assign={
-                "parts": f"{{% [$parts, $merge([{{'lo': $queue[0].lo, 'hi': $queue[0].hi}}, {predictor.answer}])] %}}",
-                # Checked at once, and once more where the parts are put together: never a shift.
-                "miscounted": f"{{% $count(({predictor.answer}).predictions) != $queue[0].hi - $queue[0].lo %}}",
-                "queue": f"{{% {REST} %}}",
-                "calls": "{% $calls + 1 %}",
-                "modelRetries": f"{{% $modelRetries + {RETRIES} %}}",
-            },
-            failed=failed,
-            caught=Caught(
-                predictor.refusals,
-                refused_part,
-                {
-                    "part": "{% $queue[0] %}",
+            ModelCall(
+                instances=INSTANCES,
+                outputs={},
+                assign={
+                    "parts": f"{{% [$parts, $merge([{PLACE}, {predictor.answer}])] %}}",
+                    # Checked at once, and once more where the parts are put together: never a shift.
+                    "miscounted": f"{{% $count(({predictor.answer}).predictions) != $queue[0].hi - $queue[0].lo %}}",
                     "queue": f"{{% {REST} %}}",
-                    "cause": f"{{% {CAUSE} %}}",
                     "calls": "{% $calls + 1 %}",
                     "modelRetries": f"{{% $modelRetries + {RETRIES} %}}",
                 },
+                failed=failed,
+                caught=Caught(
+                    predictor.refusals,
+                    refused_part,
+                    {
+                        "part": "{% $queue[0] %}",
+                        "queue": f"{{% {REST} %}}",
+                        "cause": f"{{% {CAUSE} %}}",
+                        "calls": "{% $calls + 1 %}",
+                        "modelRetries": f"{{% $modelRetries + {RETRIES} %}}",
+                    },
+                ),
             ),
         )
         part_miscounted = sfn.Fail.jsonata(

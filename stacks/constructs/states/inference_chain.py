@@ -11,6 +11,7 @@ from stacks.constructs.function.python_function import PythonFunction
 from stacks.constructs.states.batch_split import NO_ANSWER, RETRIES, BatchSplit
 from stacks.constructs.states.failures import S3_TRANSIENT, failed
 from stacks.constructs.states.function_step import FunctionStep
+from stacks.constructs.states.model_call import ModelCall
 from stacks.constructs.states.predictor import Predictor
 
 PREPARED = {
@@ -98,15 +99,17 @@ class InferenceChain(Construct):
         self.model_step = predictor.step(
             self,
             model,
-            instances="$states.input.instances",
-            outputs={
-                **PREPARED,
-                "answer": f"{{% {predictor.answer} %}}",
-                "split": False,
-                **counts,
-            },
-            failed=model_failed,
-            caught=split.caught,
+            ModelCall(
+                instances="$states.input.instances",
+                outputs={
+                    **PREPARED,
+                    "answer": f"{{% {predictor.answer} %}}",
+                    "split": False,
+                    **counts,
+                },
+                failed=model_failed,
+                caught=split.caught,
+            ),
         )
 
         some = sfn.Condition.jsonata("{% $states.input.any %}")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from stacks.constructs.endpoint.model_endpoint import ModelEndpoint
 from stacks.constructs.function.python_function import PythonFunction
-from stacks.constructs.states.failures import FUNCTION_REFUSED, SAGEMAKER_REFUSED, Caught
+from stacks.constructs.states.failures import FUNCTION_REFUSED, SAGEMAKER_REFUSED
 from stacks.constructs.states.function_step import FunctionStep
 from stacks.constructs.states.invoke_endpoint import ANSWER, InvokeEndpoint
+from stacks.constructs.states.model_call import ModelCall
 
 
 class Predictor(Protocol):
@@ -29,18 +30,8 @@ class Predictor(Protocol):
     concurrency: int
     children: sfn.StateMachineType
 
-    def step(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        instances: str,
-        outputs: Any,
-        failed: sfn.IChainable,
-        caught: Caught,
-        assign: Mapping[str, Any] | None = None,
-    ) -> sfn.TaskStateBase:
-        """A state that sends `instances`, a JSONata expression without its `{% %}`."""
+    def step(self, scope: Construct, construct_id: str, call: ModelCall) -> sfn.TaskStateBase:
+        """A state that sends what `call` has."""
         ...
 
 
@@ -56,27 +47,17 @@ class EndpointPredictor:
         self.name = name
         self.concurrency = concurrency
 
-    def step(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        instances: str,
-        outputs: Any,
-        failed: sfn.IChainable,
-        caught: Caught,
-        assign: Mapping[str, Any] | None = None,
-    ) -> sfn.TaskStateBase:
+    def step(self, scope: Construct, construct_id: str, call: ModelCall) -> sfn.TaskStateBase:
         """See `Predictor`."""
         return InvokeEndpoint(
             scope,
             construct_id,
             endpoint=self.endpoint,
-            body={"instances": f"{{% {instances} %}}"},
-            outputs=outputs,
-            assign=assign,
-            failed=failed,
-            caught=caught,
+            body={"instances": f"{{% {call.instances} %}}"},
+            outputs=call.outputs,
+            assign=call.assign,
+            failed=call.failed,
+            caught=call.caught,
         )
 
 
@@ -92,25 +73,15 @@ class FunctionPredictor:
         self.name = name
         self.concurrency = concurrency
 
-    def step(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        instances: str,
-        outputs: Any,
-        failed: sfn.IChainable,
-        caught: Caught,
-        assign: Mapping[str, Any] | None = None,
-    ) -> sfn.TaskStateBase:
+    def step(self, scope: Construct, construct_id: str, call: ModelCall) -> sfn.TaskStateBase:
         """See `Predictor`."""
         return FunctionStep(
             scope,
             construct_id,
             function=self.function,
-            payload={"instances": f"{{% {instances} %}}"},
-            outputs=outputs,
-            assign=assign,
-            failed=failed,
-            caught=caught,
+            payload={"instances": f"{{% {call.instances} %}}"},
+            outputs=call.outputs,
+            assign=call.assign,
+            failed=call.failed,
+            caught=call.caught,
         )
