@@ -32,6 +32,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_cdk_diff_shows_nothing_where_nothing_was_changed(deployment: Deployment, project: Path) -> None:
+    shown = deployment.cdk("diff", project=project)
+    assert "Number of stacks with differences: 0" in shown.stdout, shown.stdout
+
+
 def test_cdk_diff_shows_that_a_new_version_of_the_model_makes_a_new_model_and_configuration_alone(
     deployment: Deployment, project: Path
 ) -> None:

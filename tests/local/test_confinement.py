@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -111,9 +112,15 @@ def test_a_run_listens_on_this_machine_alone_knows_no_secret_and_writes_in_its_f
         for stack in STACKS:
             Account(aws.ready).run(stack, request)
         assert [it.stat().st_mode & 0o077 for it in (ROOT / "build" / "local").glob("run-*")] == [0]
+        # What points a shell at it has its keys: for nobody else's eyes, and gone with it.
+        shell = ROOT / "build" / "local" / "env"
+        shown = subprocess.run(["/bin/sh", "-c", f". '{shell}' && env"], capture_output=True, text=True, check=True)
+        assert f"AWS_ENDPOINT_URL={aws.ready.endpoint}\n" in shown.stdout
+        assert shell.stat().st_mode & 0o077 == 0
         # Loopback, of IPv4; the model server is a listener of its own.
         assert listening(descendants(os.getpid())) == {"0100007F"}
 
+    assert not shell.exists()
     assert (files(tmp_path), files(ROOT), set(Path("/tmp").glob("ministack*"))) == before
     # The command itself, and a child of these tests between fork and exec, have what a person's shell gives them.
     own = {command: told for command, told in watched.environments.items() if " -m local " not in command}
