@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from botocore.exceptions import ClientError
-
 from lambda_src import contract, storage
 from lambda_src.contract import Json
 
@@ -30,12 +28,7 @@ def results(prefix: str, first: int, rows: Lines, rejected: Lines) -> tuple[Line
 
 
 def _lines(prefix: str, kind: Literal["predictions", "rejected"], first: int) -> Lines:
-    try:
-        return list(contract.read_json_lines(storage.read(contract.part_key(prefix, kind, first))))
-    except ClientError as error:
-        if storage.code_of(error) in storage.UNREADABLE:
-            return []
-        raise
+    return list(contract.read_json_lines(storage.found(contract.part_key(prefix, kind, first)) or b""))
 
 
 def _records(rows: Lines, rejected: Lines) -> list[tuple[int, str]]:

@@ -118,10 +118,4 @@ def start(version: Version) -> bool:
 
 def summarized(job: str) -> bool:
     """Whether the job has left its summary."""
-    try:
-        storage.read(contract.summary_key(job))
-    except ClientError as error:
-        if storage.code_of(error) in storage.UNREADABLE:
-            return False
-        raise
-    return True
+    return storage.found(contract.summary_key(job)) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import boto3
@@ -14,7 +15,7 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 from lambda_src.contract import ResultConflict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from mypy_boto3_s3 import S3Client
 
@@ -69,12 +70,18 @@ def read(key: str, byte_range: str | None = None, version: str | None = None) ->
     Raises `S3Unavailable` or botocore's `ClientError`.
     """
     more = {name: value for name, value in (("Range", byte_range), ("VersionId", version)) if value}
-    try:
+    with _explaining():
         return client().get_object(Bucket=bucket(), Key=key, **more)["Body"].read()  # type: ignore[arg-type]  # the stub cannot follow **
+
+
+def found(key: str) -> bytes | None:
+    """The bytes of an object; None where there is none that can be read. Raises as `read` does otherwise."""
+    try:
+        return read(key)
     except ClientError as error:
-        raise explained(error) from error
-    except UNREACHABLE as error:
-        raise S3Unavailable(str(error)) from error
+        if code_of(error) in UNREADABLE:
+            return None
+        raise
 
 
 def lines(key: str) -> Iterator[bytes]:
@@ -83,14 +90,10 @@ def lines(key: str) -> Iterator[bytes]:
     botocore's `iter_lines` looks at all of a line again with each kilobyte: one of 6 MB took it 40 seconds.
     """
     rest = b""
-    try:
+    with _explaining():
         for part in client().get_object(Bucket=bucket(), Key=key)["Body"].iter_chunks(PART_BYTES):
             *whole, rest = (rest + part).split(b"\n")
             yield from whole
-    except ClientError as error:
-        raise explained(error) from error
-    except UNREACHABLE as error:
-        raise S3Unavailable(str(error)) from error
     if rest:
         yield rest
 
@@ -102,22 +105,14 @@ def listed(prefix: str, most: int) -> list[str]:
         .get_paginator("list_objects_v2")
         .paginate(Bucket=bucket(), Prefix=prefix, PaginationConfig={"MaxItems": most, "PageSize": min(most, PAGE)})
     )
-    try:
+    with _explaining():
         return [it["Key"] for page in pages for it in page.get("Contents", [])]
-    except ClientError as error:
-        raise explained(error) from error
-    except UNREACHABLE as error:
-        raise S3Unavailable(str(error)) from error
 
 
 def put(key: str, body: bytes, content_type: str) -> None:
     """Writes the object, whatever was there. Raises `S3Unavailable` or `ClientError`."""
-    try:
+    with _explaining():
         client().put_object(Bucket=bucket(), Key=key, Body=body, ContentType=content_type)
-    except ClientError as error:
-        raise explained(error) from error
-    except UNREACHABLE as error:
-        raise S3Unavailable(str(error)) from error
 
 
 def put_once(key: str, body: bytes, content_type: str = "application/x-ndjson") -> None:
@@ -134,15 +129,25 @@ def put_new(key: str, body: bytes, content_type: str) -> bool:
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
     """
+    with _explaining():
+        try:
+            client().put_object(Bucket=bucket(), Key=key, Body=body, ContentType=content_type, IfNoneMatch="*")
+        except ClientError as error:
+            if code_of(error) != "PreconditionFailed":
+                raise
+            return False
+    return True
+
+
+@contextmanager
+def _explaining() -> Generator[None, None, None]:
+    """Gives what S3 answers, or fails to, the names that this module has for it."""
     try:
-        client().put_object(Bucket=bucket(), Key=key, Body=body, ContentType=content_type, IfNoneMatch="*")
+        yield
     except ClientError as error:
-        if code_of(error) != "PreconditionFailed":
-            raise explained(error) from error
-        return False
+        raise explained(error) from error
     except UNREACHABLE as error:
         raise S3Unavailable(str(error)) from error
-    return True
 
 
 def code_of(error: ClientError) -> str:

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
-from botocore.exceptions import ClientError
-
 from lambda_src import contract, storage
 from lambda_src.contract import Json, SummaryMismatch, brief
 
@@ -120,12 +118,8 @@ def manifest_key(job: dict[str, Json], map_run: dict[str, Json]) -> str:
 
 def manifest_of(job: dict[str, Json], map_run: dict[str, Json]) -> dict[str, Json]:
     """The manifest; empty when the run ended before it could write one."""
-    try:
-        return dict(json.loads(storage.read(manifest_key(job, map_run))))
-    except ClientError as error:
-        if storage.code_of(error) in storage.UNREADABLE:
-            return {}
-        raise
+    body = storage.found(manifest_key(job, map_run))
+    return {} if body is None else dict(json.loads(body))
 
 
 def tally_of(manifest: dict[str, Json], prefix: str) -> Tally:
@@ -160,12 +154,7 @@ def stored_of(prefix: str, first: int) -> Stored:
 
 def part(key: str) -> list[dict[str, Json]]:
     """The lines of a part; none where there is none."""
-    try:
-        return list(contract.read_json_lines(storage.read(key)))
-    except ClientError as error:
-        if storage.code_of(error) in storage.UNREADABLE:
-            return []
-        raise
+    return list(contract.read_json_lines(storage.found(key) or b""))
 
 
 def rows(files: list[dict[str, Json]]) -> Iterator[dict[str, Json]]:
